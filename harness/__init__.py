@@ -1,0 +1,1 @@
+"""The conformance harness: everything between a Gherkin step and the programs under test."""
