@@ -1,0 +1,1 @@
+"""The guide as data: claims, editions, texts."""
