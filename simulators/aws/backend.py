@@ -1,0 +1,47 @@
+"""`python -m simulators.aws.backend --ready PATH`: moto as the gateway's backend, on loopback."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    """Serve moto until SIGTERM or SIGINT.
+
+    Returns:
+        0 after a signal.
+    """
+    parser = argparse.ArgumentParser(prog="python -m simulators.aws.backend", description=__doc__)
+    parser.add_argument("--ready", type=Path, required=True, help="written when moto answers")
+    ready: Path = parser.parse_args().ready
+    # Settings of the machine would change what moto does; MOTO_ACCOUNT_ID even beats the account header.
+    for name in [name for name in os.environ if name.startswith(("MOTO_", "AWS_"))]:
+        del os.environ[name]
+    # moto picks its data up when it is imported, and must not ask for AWS's addresses or images.
+    os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - only after the environment is set
+
+    signals = {signal.SIGTERM, signal.SIGINT}
+    # Blocked before moto's thread starts, which inherits the mask, so that only sigwait gets them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    # One line for every request would be all that stderr shows.
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    partial = ready.with_name(f".{ready.name}.{os.getpid()}")
+    partial.write_text(json.dumps({"url": f"http://{host}:{port}", "pid": os.getpid()}), encoding="utf-8")
+    partial.replace(ready)
+    signal.sigwait(signals)
+    server.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""Everything the gateway decides, as small pure functions in one frozen object.
+
+Nothing here knows about faults: to prove that a scenario can fail, another object with one function
+replaced is given to the gateway at start.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import trust
+from .hosts import is_aws
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Mapping
+
+
+def _same(expected: str, given: str) -> bool:
+    return hmac.compare_digest(expected.encode(), given.encode())
+
+
+def _scope_fits_host(scope_region: str, host_region: str) -> bool:
+    return scope_region == host_region
+
+
+def _within_date_window(signed_at: dt.datetime, now: dt.datetime, window: dt.timedelta) -> bool:
+    return abs(now - signed_at) <= window
+
+
+def _uncovered_headers(present: frozenset[str], signed: frozenset[str]) -> list[str]:
+    needed = {"host"} | {name for name in present if name.startswith("x-amz-")}
+    return sorted(needed - signed)
+
+
+def _session_alive(expiration: dt.datetime | None, now: dt.datetime) -> bool:
+    return expiration is None or now < expiration
+
+
+def _provider_registered(client_ids: tuple[str, ...] | None) -> bool:
+    return client_ids is not None
+
+
+def _token_signature_valid(token: str, key: Any) -> bool:
+    # Imported when the first token comes: the libraries cost a tenth of a second.
+    import jwt  # noqa: PLC0415 - see above
+
+    try:
+        # Dates and audience are decisions of their own, by the role's clock.
+        jwt.decode_complete(
+            token,
+            key,
+            algorithms=[key.algorithm_name],
+            options={
+                "verify_exp": False,
+                "verify_nbf": False,
+                "verify_iat": False,
+                "verify_aud": False,
+                "verify_iss": False,
+                "verify_sub": False,
+                "verify_jti": False,
+            },
+        )
+    except jwt.InvalidTokenError:
+        return False
+    return True
+
+
+def _token_unexpired(expires: float, now: dt.datetime) -> bool:
+    return now.timestamp() < expires
+
+
+def _token_current(not_before: float, now: dt.datetime, window: dt.timedelta) -> bool:
+    return not_before <= (now + window).timestamp()
+
+
+def _audience_accepted(audiences: tuple[str, ...], client_ids: tuple[str, ...]) -> bool:
+    return any(audience in client_ids for audience in audiences)
+
+
+def _principal_may_call(role: str, principal_account: str, resource_account: str) -> bool:
+    # A role session has no policy that allows anything; a user is an administrator of its account.
+    return not role and principal_account == resource_account
+
+
+def _host_served(host: str, port: int, others: frozenset[str]) -> bool:
+    return port == 443 and (is_aws(host) or host in others)
+
+
+def _node_identity_granted(granted: bool) -> bool:
+    return granted
+
+
+def _webhook_injects(annotations: Mapping[str, str]) -> bool:
+    return bool(annotations.get("eks.amazonaws.com/role-arn"))
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What the gateway decides; the defaults are what AWS does.
+
+    Attributes:
+        signature_valid: (calculated, given) -> the signature is right.
+        digest_fits: (declared, calculated) -> X-Amz-Content-Sha256 is that of the body.
+        uncovered_headers: (present, signed) -> headers that should have been signed and are not.
+        scope_fits_host: (region of the scope, region of the host) -> they belong together.
+        within_date_window: (signed at, now, window) -> neither too old nor too new.
+        session_token_matches: (expected, given) -> the session token belongs to the key.
+        session_alive: (expiration, now) -> the temporary credentials still count.
+        provider_registered: (client ids or None) -> the account has an OIDC provider for the issuer.
+        token_signature_valid: (token, PyJWK) -> the issuer signed the token.
+        token_unexpired: (exp, now) -> the token still counts.
+        token_current: (nbf or iat, now, window) -> the token counts already.
+        audience_accepted: (audiences of the token, client ids) -> one of them is registered.
+        trust_allows: (policy document, context) -> the judgement of the trust policy.
+        principal_may_call: (role name or "", its account, account of the resource) -> IAM and EKS let it.
+        host_served: (host, port, other served hosts) -> the proxy terminates TLS for it.
+        node_identity_granted: (granted through control) -> instance metadata answers.
+        webhook_injects: (annotations of the service account) -> the pod is changed.
+    """
+
+    signature_valid: Callable[[str, str], bool] = _same
+    digest_fits: Callable[[str, str], bool] = _same
+    uncovered_headers: Callable[[frozenset[str], frozenset[str]], list[str]] = _uncovered_headers
+    scope_fits_host: Callable[[str, str], bool] = _scope_fits_host
+    within_date_window: Callable[[dt.datetime, dt.datetime, dt.timedelta], bool] = _within_date_window
+    session_token_matches: Callable[[str, str], bool] = _same
+    session_alive: Callable[[dt.datetime | None, dt.datetime], bool] = _session_alive
+    provider_registered: Callable[[tuple[str, ...] | None], bool] = _provider_registered
+    token_signature_valid: Callable[[str, Any], bool] = _token_signature_valid
+    token_unexpired: Callable[[float, dt.datetime], bool] = _token_unexpired
+    token_current: Callable[[float, dt.datetime, dt.timedelta], bool] = _token_current
+    audience_accepted: Callable[[tuple[str, ...], tuple[str, ...]], bool] = _audience_accepted
+    trust_allows: Callable[[str, trust.Context], trust.Judgement] = trust.evaluate
+    principal_may_call: Callable[[str, str, str], bool] = _principal_may_call
+    host_served: Callable[[str, int, frozenset[str]], bool] = _host_served
+    node_identity_granted: Callable[[bool], bool] = _node_identity_granted
+    webhook_injects: Callable[[Mapping[str, str]], bool] = _webhook_injects

@@ -1,0 +1,61 @@
+"""IAM: verified here, kept in the backend. Only an administrator may call, and in its own account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .answers import Answer, AwsError, Request
+from .backend_api import Backend, error_code
+from .hosts import Endpoint, partition
+
+if TYPE_CHECKING:
+    from .calls import Call
+    from .decisions import Decisions
+    from .sigv4 import Verifier
+
+
+class Iam:
+    """Answers calls of the IAM API.
+
+    Args:
+        verifier: Tells who signed.
+        backend: Where allowed calls go.
+        decisions: What is decided and how.
+    """
+
+    def __init__(self, verifier: Verifier, backend: Backend, decisions: Decisions) -> None:
+        self._verifier = verifier
+        self._backend = backend
+        self._decisions = decisions
+
+    async def answer(self, request: Request, endpoint: Endpoint, call: Call) -> Answer:
+        """Answer one call.
+
+        Raises:
+            AwsError: The call is turned down.
+        """
+        parameters = request.parameters()
+        call.action = parameters.get("Action", "")
+        identity = await self._verifier.verify(request, endpoint, call)
+        if not call.action:
+            raise AwsError("MissingAction", "Action is missing", refused=True)
+        if not self._decisions.principal_may_call(identity.role, identity.account, identity.account):
+            resource = _resource(parameters, identity.account, partition(endpoint.region))
+            raise AwsError(
+                "AccessDenied",
+                f"User: {identity.arn} is not authorized to perform: iam:{call.action} on resource:"
+                f" {resource} because no identity-based policy allows the iam:{call.action} action",
+            )
+        answer = await self._backend.forward(request, identity.account, endpoint.region)
+        call.code = error_code(answer)
+        return answer
+
+
+def _resource(parameters: dict[str, str], account: str, partition_: str) -> str:
+    for name in ("PolicyArn", "OpenIDConnectProviderArn"):
+        if name in parameters:
+            return parameters[name]
+    for name, kind in (("RoleName", "role"), ("UserName", "user"), ("PolicyName", "policy")):
+        if name in parameters:
+            return f"arn:{partition_}:iam::{account}:{kind}/{parameters[name]}"
+    return "*"
