@@ -1,0 +1,1 @@
+"""The lab's kubelet: one node whose pods are local processes; it knows nothing of Teleport."""

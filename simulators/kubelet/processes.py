@@ -1,0 +1,183 @@
+"""Processes of containers: started through the sandbox program, watched, signalled, and read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simulators.kubelet.objects import Isolation, Mount
+
+SANDBOX = Path(__file__).with_name("sandbox.py")
+LAST_OUTPUT_SECONDS = 1.0
+
+Output = Callable[[bytes], None]
+"""Takes a process's output, standard output and standard error together, as it comes."""
+
+
+class StartError(Exception):
+    """A program could not be started; the text says why."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to start, and where.
+
+    Args:
+        argv: program and arguments.
+        environment: all of it.
+        cwd: working directory.
+        isolation: see the sandbox program.
+        root: an empty folder, for mount-namespace.
+        hostname: what the process sees as its host's name, for mount-namespace.
+        mounts: for mount-namespace.
+        enter: process id of a container to join instead; None for a new one.
+    """
+
+    argv: list[str]
+    environment: dict[str, str]
+    cwd: str = "/"
+    isolation: Isolation = "none"
+    root: str = ""
+    hostname: str = ""
+    mounts: list[Mount] = field(default_factory=list)
+    enter: int | None = None
+
+
+class Process:
+    """A running process and its descendants."""
+
+    def __init__(self, process: asyncio.subprocess.Process, pid: int, pump: asyncio.Task[None]) -> None:
+        self._process = process
+        self._pump = pump
+        self.pid = pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the program itself, as a container runtime does; nothing if it has ended."""
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End the program and its descendants at once."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def wait(self) -> int:
+        """Wait for the end; what the program left behind ends with it.
+
+        Returns:
+            Exit code, 128 plus the number of the signal that ended it.
+        """
+        code = await self._process.wait()
+        self.kill()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._pump, LAST_OUTPUT_SECONDS)
+        return code if code >= 0 else 128 - code
+
+
+async def start(command: Command, output: Output) -> Process:
+    """Start a process and return once its program runs.
+
+    Args:
+        command: what to start.
+        output: takes what it prints.
+
+    Raises:
+        StartError: it cannot be started.
+    """
+    status, status_end = os.pipe()
+    printed, printed_end = os.pipe()
+    spec = asdict(command) | {"parent": os.getpid(), "status": status_end}
+    pump = asyncio.ensure_future(_pump(printed, output))
+    try:
+        with tempfile.TemporaryFile() as stdin:  # it has no name that others could open
+            stdin.write(json.dumps(spec).encode())
+            stdin.seek(0)
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-I",
+                "-S",
+                str(SANDBOX),
+                env=command.environment,
+                stdin=stdin,
+                stdout=printed_end,
+                stderr=printed_end,
+                pass_fds=[status_end],
+                start_new_session=True,
+            )
+    finally:
+        os.close(status_end)
+        os.close(printed_end)
+    reports = bytearray()
+    await _pump(status, reports.extend)
+    pid = process.pid
+    for line in reports.splitlines():
+        report = json.loads(line)
+        if "error" in report:
+            await Process(process, pid, pump).wait()
+            raise StartError(report["error"])
+        pid = report["pid"]
+    return Process(process, pid, pump)
+
+
+async def run(command: Command, seconds: float) -> tuple[int, str]:
+    """Run a command to its end.
+
+    Args:
+        command: what to run.
+        seconds: it may take; then it is killed.
+
+    Returns:
+        Exit code and output.
+
+    Raises:
+        StartError: it cannot be started.
+        TimeoutError: it took too long.
+    """
+    printed = bytearray()
+    process = await start(command, printed.extend)
+    try:
+        code = await asyncio.wait_for(process.wait(), seconds)
+    finally:
+        process.kill()
+    return code, printed.decode(errors="replace")
+
+
+async def check(isolation: Isolation, root: Path) -> str | None:
+    """Try whether containers can be started on this machine.
+
+    Args:
+        isolation: wanted.
+        root: an empty folder.
+
+    Returns:
+        None, or one line that says what to do.
+    """
+    try:
+        await run(Command(["true"], {}, isolation=isolation, root=str(root), hostname="check"), 10)
+    except StartError as error:
+        return str(error)
+    return None
+
+
+async def _pump(descriptor: int, output: Output) -> None:
+    """Read a pipe to its end."""
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
+    )
+    try:
+        while data := await reader.read(1 << 16):
+            output(data)
+    finally:
+        transport.close()
