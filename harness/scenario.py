@@ -1,0 +1,260 @@
+"""What one scenario owns: its names, the ports bound to them, and what it arranges and reads through them.
+
+The methods are made of port calls only; they are the words that steps speak.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.environment import JSON, Account, Agent, Cluster, Description, Teleport, Workstation
+
+IDENTITY_IMAGE = "public.ecr.aws/aws-cli/aws-cli:latest"
+"""Image of a pod that asks AWS who it is; in the lab a name for the local `aws`."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """Everything a scenario names; owned by it alone (design rule 7).
+
+    Attributes are the guide's own words for these things.
+    """
+
+    namespace: str
+    service_account: str
+    policy: str
+    role: str
+    token: str
+    release: str
+    cluster: str
+    user: str
+    group: str
+    access_role: str
+    binding: str
+
+    @classmethod
+    def printed(cls) -> Names:
+        """The guide's own names; for `@alone` scenarios."""
+        return cls(
+            namespace="teleport-agent",
+            service_account="teleport-kube-agent-sa",
+            policy="kube-iam-policy",
+            role="kube-iam-role",
+            token="kube-iam-token",  # noqa: S106  # the name of a join token is no secret (claim s2.name-not-secret)
+            release="teleport-agent",
+            cluster="iam-cluster",
+            user="alice",
+            group="viewers",
+            access_role="kube-access",
+            binding="viewers-crb",
+        )
+
+    @classmethod
+    def unique(cls, suffix: str) -> Names:
+        """The guide's names made this scenario's own by a suffix of letters and digits."""
+        printed = cls.printed()
+        # The service account lives in the scenario's namespace: its printed name can stay.
+        own = {
+            name: f"{value}-{suffix}" for name, value in vars(printed).items() if name != "service_account"
+        }
+        return cls(service_account=printed.service_account, **own)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What one scenario is handed: ports bound to its names.
+
+    Attributes:
+        id: The scenario's fixed id.
+        names: Everything it names.
+        aws: The AWS account.
+        kubernetes: The cluster, with an administrator's eyes.
+        teleport: The Teleport cluster, with full permissions.
+        agent: The agent that it deploys.
+        workstation: The reader's own machine.
+        description: The environment it runs in.
+    """
+
+    id: str
+    names: Names
+    aws: Account
+    kubernetes: Cluster
+    teleport: Teleport
+    agent: Agent
+    workstation: Workstation
+    description: Description = field(repr=False)
+
+    # Arrangements, through APIs
+
+    def make_service_account(self) -> None:
+        """What step 1 leaves behind: namespace, IAM role without any policy, annotated service account."""
+        self.kubernetes.create_namespace()
+        self.kubernetes.create_service_account(self.aws.create_role())
+
+    def make_token(self, *, account_id: str | None = None, role: str | None = None) -> None:
+        """What step 2 leaves behind: a joining token by IAM.
+
+        Args:
+            account_id: AWS account of its rule; the run's where not given.
+            role: IAM role of its rule; the scenario's where not given.
+        """
+        rule = {
+            "aws_account": account_id or self.aws.account_id,
+            "aws_arn": self.role_pattern(account_id=account_id, role=role),
+        }
+        self.teleport.create(
+            {
+                "kind": "token",
+                "version": "v2",
+                # Without an expiry 12 and 13 take half an hour (guide, edition 13).
+                "metadata": {"name": self.names.token, "expires": "3000-01-01T00:00:00Z"},
+                "spec": {"roles": ["Kube"], "join_method": "iam", "allow": [rule]},
+            }
+        )
+
+    def make_joined_agent(self) -> None:
+        """An agent that was deployed as the guide says and has joined by IAM."""
+        self.make_service_account()
+        self.make_token()
+        self.agent.install()
+        self.agent.joined()
+
+    def make_signed_in_user(self, *roles: str) -> None:
+        """A local user with these roles, signed in on the workstation."""
+        self.teleport.create_user(roles)
+        self.teleport.sign_in()
+
+    def make_user_with_guide_role(self) -> None:
+        """A signed-in user who had the guide's role already when signing in."""
+        self.make_guide_role()
+        self.make_signed_in_user("access", self.names.access_role)
+
+    def make_bound_user(self) -> None:
+        """A signed-in user with the guide's role, whose group the cluster binds."""
+        self.make_user_with_guide_role()
+        self.bind_group()
+
+    def make_guide_role(self) -> None:
+        """The role of the guide's kube-access.yaml (claim ts.role-created)."""
+        self.teleport.create(self.workstation.file("kube-access.yaml"))
+
+    def make_user_given_guide_role(self, *, sign_in_again: bool) -> None:
+        """A user who signed in without Kubernetes groups and then got the guide's role (claim ts.local-user)."""
+        self.make_signed_in_user("access")
+        self.make_guide_role()
+        self.teleport.grant(self.names.access_role)
+        if sign_in_again:
+            self.teleport.sign_in()
+
+    def make_serving_agent(self) -> None:
+        """A joined agent, and a signed-in user who can use it."""
+        self.make_joined_agent()
+        self.make_bound_user()
+
+    def bind_group(self) -> None:
+        """Applies the guide's viewers-bind.yaml and waits until RBAC knows it (claim ts.viewers-bound)."""
+        self.kubernetes.apply(self.workstation.file("viewers-bind.yaml"))
+        self.kubernetes.wait_allowed("list", "pods", [self.names.group])
+
+    # What the oracles show, in the guide's words
+
+    def other_account_id(self) -> str:
+        """An AWS account that is not the run's."""
+        return f"{(int(self.aws.account_id) + 1) % 10**12:012d}"
+
+    def role_pattern(self, *, account_id: str | None = None, role: str | None = None) -> str:
+        """The `aws_arn` that step 2 prints, for this scenario's role."""
+        return f"arn:aws:sts::{account_id or self.aws.account_id}:assumed-role/{role or self.names.role}/*"
+
+    def allowed_by_policy(self) -> set[tuple[str, str, str]]:
+        """Effect, action and resource of each statement of the IAM policy."""
+        return {
+            (statement["Effect"], statement["Action"], statement["Resource"])
+            for statement in self.aws.policy()["Statement"]
+        }
+
+    def trusted_by_role(self) -> list[JSON]:
+        """Statements of the IAM role's trust policy, as IAM stores them."""
+        statements: list[JSON] = self.aws.role()["AssumeRolePolicyDocument"]["Statement"]
+        return statements
+
+    def trust_of_the_guide(self) -> list[JSON]:
+        """The one statement that step 1 means the role to have (claim s1.trust)."""
+        return [self.aws.trust(self.names.service_account)]
+
+    def identity_of_a_pod(self) -> tuple[str, str]:
+        """Account and role that STS tells a pod of the service account (claim s1.ready)."""
+        log = self.kubernetes.run_pod("who-am-i", IDENTITY_IMAGE, ["sts", "get-caller-identity"])
+        answer: dict[str, Any] = json.loads(log)
+        # arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION
+        return answer["Account"], answer["Arn"].split("/")[1]
+
+    def token_admits_by(self) -> tuple[str, tuple[str, ...]]:
+        """Join method and roles of the joining token."""
+        spec = self.token()["spec"]
+        return spec["join_method"], tuple(spec["roles"])
+
+    def token_admits(self) -> tuple[tuple[str, str], ...]:
+        """Account and ARN pattern of each allow rule of the joining token."""
+        return tuple((rule["aws_account"], rule["aws_arn"]) for rule in self.token()["spec"]["allow"])
+
+    def token(self) -> JSON:
+        """The joining token as Teleport has it.
+
+        Raises:
+            AssertionError: There is none.
+        """
+        found = self.teleport.get(f"token/{self.names.token}")
+        if found is None:
+            raise AssertionError(f"expected: token {self.names.token} in Teleport\nseen: none")
+        return found
+
+    def joined_by(self) -> tuple[set[str], str]:
+        """Methods of the agent's joins, and the version of its registered server (design rule 2)."""
+        joined = self.agent.joined()
+        return set(joined.methods.values()), joined.version
+
+    def given_to_join(self) -> str:
+        """What the chart's join-token Secret holds (claim how.no-secret)."""
+        secret = self.kubernetes.secret("teleport-kube-agent-join-token") or {"data": {}}
+        return "".join(value.decode().strip() for value in secret["data"].values())
+
+    def agent_user(self) -> str:
+        """The agent's user name in Kubernetes."""
+        return f"system:serviceaccount:{self.names.namespace}:{self.names.service_account}"
+
+    def groups_of_the_user(self) -> tuple[str, ...]:
+        """Groups that the agent has to impersonate for the scenario's user, sorted."""
+        return tuple(sorted(("system:authenticated", self.names.group)))
+
+    def seen_by_api_server(self) -> set[tuple[str, str, tuple[str, ...]]]:
+        """Who asked, as whom, with which groups: every request of the user on the API server's audit log."""
+        return {
+            (
+                record["user"]["username"],
+                record.get("impersonatedUser", {}).get("username", ""),
+                tuple(sorted(record.get("impersonatedUser", {}).get("groups", ()))),
+            )
+            for record in self.kubernetes.audit(self.names.user)
+        }
+
+    def refusal_told_to_the_user(self) -> str:
+        """What Teleport answers to a request for pods, unmasked by kubectl's own discovery (#9642)."""
+        path = f"/api/v1/namespaces/{self.names.namespace}/pods"
+        return self.workstation.kubectl("get", "--raw", path).completed.stderr
+
+    def refused_to_the_user(self) -> tuple[str, ...]:
+        """Which of deleting pods and reading Secrets Kubernetes forbids to the signed-in user."""
+        pod = f"{self.names.release}-0"
+        tried = {
+            "delete pods": ("delete", "pod", pod, "--wait=false", "--namespace", self.names.namespace),
+            "get secrets": ("get", "secrets", "--namespace", self.names.namespace),
+        }
+        return tuple(
+            name
+            for name, arguments in tried.items()
+            if self.workstation.kubectl(*arguments).response_codes() == {403}
+        )
