@@ -1,0 +1,27 @@
+Feature: How it works. The identity is kept
+
+  After the first registration the agent's identity is in a Kubernetes Secret; later restarts use it and need
+  neither the token nor IAM.
+
+  Background:
+    Given an agent that has joined by IAM and serves a signed-in user
+
+  @id:how.restart-pod-deleted @guide:how.identity-stored @guide:how.identity-reused
+  Scenario: An agent whose pod is deleted serves again as the same host
+    When the agent's pod is deleted
+    Then the agent serves again as the same host without a new join
+    And the restart made no AWS call
+
+  @id:how.restart-token-removed @guide:how.identity-reused
+  Scenario: An agent whose token is gone serves again as the same host
+    Given the joining token is removed
+    When the agent's pod is deleted
+    Then the agent serves again as the same host without a new join
+    And the restart made no AWS call
+
+  @id:how.restart-iam-refusing @guide:how.identity-reused
+  Scenario: An agent that IAM would refuse by now serves again as the same host
+    Given AWS denies the agent's role everything
+    When the agent's pod is deleted
+    Then the agent serves again as the same host without a new join
+    And the restart made no AWS call

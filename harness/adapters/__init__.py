@@ -1,0 +1,1 @@
+"""The only rooms that start processes and speak to AWS and Kubernetes."""

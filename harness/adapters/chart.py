@@ -1,0 +1,87 @@
+"""The chart under test, published as a chart repository's folder so that `helm repo add` runs as printed."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from harness.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "teleport-kube-agent"
+HOST = "charts.releases.teleport.dev"
+"""Host of the chart repository in the guide; the AWS gateway serves the folder under this name."""
+
+INDEXED = frozenset({"apiVersion", "name", "version", "appVersion", "description", "type", "kubeVersion"})
+"""What an index takes over of a Chart.yaml; Helm 3 refuses an index with keys that it does not know."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart, packed.
+
+    Attributes:
+        archive: The packed chart.
+        version: Of the chart.
+        app_version: Of Teleport, whose image the chart asks for by default.
+    """
+
+    archive: Path
+    version: str
+    app_version: str
+
+
+def publish(given: Path, folder: Path) -> Chart:
+    """Packs a chart folder, or takes an archive as it is, and writes the repository's index beside it.
+
+    Args:
+        given: Chart folder or `.tgz` archive, as the user named it.
+        folder: Folder to make the repository in.
+
+    Raises:
+        UsageError: What was given is no teleport-kube-agent chart.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    metadata = _metadata(given)
+    if metadata.get("name") != NAME:
+        raise UsageError(
+            expected=f"--chart to name the chart {NAME}",
+            seen=f"chart {metadata.get('name')!r} in {given}",
+            remedy="name the folder that holds the chart's Chart.yaml, or its packed archive",
+        )
+    archive = folder / f"{NAME}-{metadata['version']}.tgz"
+    if given.is_dir():
+        with tarfile.open(archive, "w:gz") as packed:
+            packed.add(given, arcname=NAME)
+    else:
+        archive.write_bytes(given.read_bytes())
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    known = {key: value for key, value in metadata.items() if key in INDEXED}
+    entry = {**known, "urls": [archive.name], "digest": digest, "created": "2000-01-01T00:00:00Z"}
+    index = {"apiVersion": "v1", "entries": {NAME: [entry]}, "generated": "2000-01-01T00:00:00Z"}
+    (folder / "index.yaml").write_text(yaml.safe_dump(index))
+    return Chart(archive, str(metadata["version"]), str(metadata.get("appVersion", metadata["version"])))
+
+
+def _metadata(given: Path) -> dict[str, Any]:
+    try:
+        if given.is_dir():
+            text = (given / "Chart.yaml").read_text()
+        else:
+            with tarfile.open(given) as packed:
+                member = packed.extractfile(f"{NAME}/Chart.yaml")
+                text = member.read().decode() if member else ""
+        metadata: dict[str, Any] = yaml.safe_load(text)
+    except (OSError, KeyError, tarfile.TarError, yaml.YAMLError) as error:
+        raise UsageError(
+            expected=f"--chart to name a folder with Chart.yaml, or a packed {NAME} chart",
+            seen=f"{given}: {error}",
+            remedy="give the chart's folder (…/examples/chart/teleport-kube-agent) or its .tgz",
+        ) from error
+    return metadata

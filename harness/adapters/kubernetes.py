@@ -1,0 +1,270 @@
+"""The Kubernetes cluster with an administrator's eyes; oracle of state and of the API server's audit log."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+from harness.core import recording
+from harness.core.errors import EnvironmentBroken, Withheld
+from harness.core.waiting import eventually, stays
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from harness.adapters.kubernetes_api import KubernetesAPI
+    from harness.environment import JSON
+    from harness.scenario import Names
+
+POD_SECONDS = 60.0
+"""Budget for a one-shot pod: start, one program, end."""
+
+ALLOWED_SECONDS = 60.0
+"""Budget for RBAC to know a new binding; 0.3 s were seen, 5 s right after the control plane's start."""
+
+WATCH_SECONDS = 1.5
+"""How long requests of a user are watched for; a routed one is on the log within a second."""
+
+ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
+
+
+class Cluster:
+    """`harness.environment.Cluster` over the Kubernetes API."""
+
+    def __init__(self, api: KubernetesAPI, audit_log: Path | None, names: Names) -> None:
+        """Binds a cluster to a scenario.
+
+        Args:
+            api: The API server with an administrator's rights.
+            audit_log: JSON lines of the API server's audit log; None where the environment has none.
+            names: The scenario's names.
+        """
+        self.names = names
+        self._api = api
+        self._audit_log = audit_log
+        # Only what is written from now on concerns this scenario.
+        self._audit_from = audit_log.stat().st_size if audit_log and audit_log.exists() else 0
+
+    @property
+    def _namespace(self) -> str:
+        return f"/api/v1/namespaces/{self.names.namespace}"
+
+    def apply(self, manifest: JSON) -> None:
+        """Creates an object, or brings it to this state."""
+        self._api.apply(manifest)
+
+    def create_namespace(self) -> None:
+        """Creates the scenario's namespace."""
+        self._api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.names.namespace}})
+
+    def create_service_account(self, role_arn: str) -> None:
+        """Creates the agent's service account, annotated with the IAM role (claim s1.annotate)."""
+        self._api.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": {
+                    "name": self.names.service_account,
+                    "namespace": self.names.namespace,
+                    "annotations": {ROLE_ANNOTATION: role_arn},
+                },
+            }
+        )
+
+    def service_account(self) -> JSON:
+        """The agent's service account as the API has it; empty where there is none."""
+        found = self._api.get(f"{self._namespace}/serviceaccounts/{self.names.service_account}") or {}
+        recording.record_oracle("kubernetes", f"service account {self.names.service_account}", found)
+        return found
+
+    def run_pod(self, name: str, image: str, args: Sequence[str]) -> str:
+        """Runs a pod as the agent's service account to its end; returns its log.
+
+        Raises:
+            NotObserved: It did not end in time.
+        """
+        self._api.call(
+            "POST",
+            f"{self._namespace}/pods",
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": name},
+                "spec": {
+                    "serviceAccountName": self.names.service_account,
+                    "restartPolicy": "Never",
+                    "containers": [{"name": "main", "image": image, "args": list(args)}],
+                },
+            },
+        )
+        path = f"{self._namespace}/pods/{name}"
+
+        def phase() -> str:
+            status = (self._api.get(path) or {}).get("status", {})
+            recording.record_oracle("kubernetes", f"status of pod {name}", status)
+            return str(status.get("phase", "absent"))
+
+        eventually(
+            phase,
+            lambda seen: seen in {"Succeeded", "Failed"},
+            expected=f"pod {name} to run to its end",
+            within=POD_SECONDS,
+        )
+        log = self._api.text("GET", f"{path}/log")
+        recording.record_oracle("kubernetes", f"log of pod {name}", log)
+        return log
+
+    def pods(self) -> Sequence[JSON]:
+        """Pods of the scenario's namespace."""
+        found: list[JSON] = (self._api.get(f"{self._namespace}/pods") or {}).get("items", [])
+        recording.record_oracle(
+            "kubernetes", f"pods of {self.names.namespace}", [_brief(pod) for pod in found]
+        )
+        return found
+
+    def secret(self, name: str) -> JSON | None:
+        """A Secret of the scenario's namespace, its values decoded, or None."""
+        found = self._api.get(f"{self._namespace}/secrets/{name}")
+        recording.record_oracle("kubernetes", f"Secret {name}", found)
+        if found is None:
+            return None
+        decoded = {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
+        return {**found, "data": decoded}
+
+    def allowed(self, verb: str, resource: str, groups: Sequence[str]) -> bool:
+        """Whether RBAC lets these groups do that in the scenario's namespace."""
+        review = self._api.call(
+            "POST",
+            "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+            {
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SubjectAccessReview",
+                "spec": {
+                    "user": self.names.user,
+                    "groups": list(groups),
+                    "resourceAttributes": {
+                        "namespace": self.names.namespace,
+                        "verb": verb,
+                        "resource": resource,
+                    },
+                },
+            },
+        )
+        recording.record_oracle("kubernetes", f"may {groups} {verb} {resource}", review["status"])
+        return bool(review["status"]["allowed"])
+
+    def audit(self, user: str) -> Sequence[JSON]:
+        """Records of the API server's audit log in which this user acts or is impersonated.
+
+        Raises:
+            Withheld: The environment gives no audit log.
+        """
+        if self._audit_log is None:
+            raise Withheld("oracle-missing", "this environment has no audit log of the API server")
+        found = []
+        for record in read_json_lines(self._audit_log, self._audit_from):
+            impersonated = record.get("impersonatedUser", {})
+            if user in {record.get("user", {}).get("username"), impersonated.get("username")}:
+                found.append(record)
+        recording.record_oracle("kubernetes-audit", f"requests of user {user}", found)
+        return found
+
+    def wait_allowed(self, verb: str, resource: str, groups: Sequence[str]) -> None:
+        """Waits until RBAC lets these groups do that in the scenario's namespace.
+
+        The rules of ClusterRole `view` are filled in by the controller manager, seconds after its start.
+
+        Raises:
+            NotObserved: It does not.
+        """
+        eventually(
+            lambda: self.allowed(verb, resource, groups),
+            bool,
+            expected=f"RBAC to let {', '.join(groups)} {verb} {resource}",
+            within=ALLOWED_SECONDS,
+        )
+
+    def untouched_by(self, user: str) -> Sequence[JSON]:
+        """Watches that no request of this user reaches the API server; those seen: none.
+
+        What shows that the watching could see one (design rule 4): a request that the harness makes in the
+        user's name appears in the same log, before and afterwards.
+
+        Raises:
+            NotObserved: There was a request.
+            EnvironmentBroken: The watching was blind.
+        """
+        control = _RequestsInTheirName(self, user)
+        return stays(
+            lambda: [record for record in self.audit(user) if not control.made(record)],
+            lambda seen: len(seen) == 0,
+            expected=f"no request of {user} on the API server's audit log",
+            budget=WATCH_SECONDS,
+            control=control,
+        )
+
+    def request_as(self, user: str) -> str:
+        """Makes one harmless request in a user's name; returns the audit id that marks it."""
+        return self._api.impersonating(user, "/version")
+
+
+class _RequestsInTheirName:
+    """Control of "no request of that user": one that the harness makes shows in the log."""
+
+    def __init__(self, cluster: Cluster, user: str) -> None:
+        self._cluster = cluster
+        self._user = user
+        self._own: set[str] = set()
+
+    def made(self, record: JSON) -> bool:
+        return str(record.get("auditID")) in self._own
+
+    def before(self) -> None:
+        self._show()
+
+    def after(self) -> None:
+        self._show()
+
+    def _show(self) -> None:
+        audit_id = self._cluster.request_as(self._user)
+        self._own.add(audit_id)
+        eventually(
+            lambda: [record.get("auditID") for record in self._cluster.audit(self._user)],
+            lambda seen: audit_id in seen,
+            expected="the API server's audit log to show a request made by the harness",
+            within=POD_SECONDS,
+        )
+
+
+def read_json_lines(path: Path, start: int = 0) -> list[dict[str, Any]]:
+    """Whole JSON lines of a growing file from a byte offset on; a last half line is left for later.
+
+    Raises:
+        EnvironmentBroken: A whole line is not JSON.
+    """
+    if not path.exists():
+        return []
+    with path.open("rb") as stream:
+        stream.seek(start)
+        data = stream.read()
+    whole = data[: data.rfind(b"\n") + 1]
+    try:
+        return [json.loads(line) for line in whole.splitlines() if line.strip()]
+    except ValueError as error:
+        raise EnvironmentBroken(
+            expected=f"{path.name} to hold JSON lines",
+            seen=str(error),
+            remedy="check what else writes to that file",
+        ) from error
+
+
+def _brief(pod: JSON) -> JSON:
+    status = pod.get("status", {})
+    return {
+        "name": pod["metadata"]["name"],
+        "uid": pod["metadata"]["uid"],
+        "phase": status.get("phase"),
+        "containers": status.get("containerStatuses", []),
+    }

@@ -1,0 +1,75 @@
+"""Runs a plan of scenarios with pytest, in a process of its own that cannot take the command down."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.adapters.processes import MARK
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CLONE = Path(__file__).resolve().parents[2]
+PATIENCE = 20.0
+"""Seconds that pytest has to undo the running scenarios after a signal, before it is killed."""
+
+
+def run(arguments: Sequence[str], *, run_id: str, environment: Path, plan: Path, results: Path) -> int:
+    """Runs pytest over a plan; its lines go to this process's output.
+
+    Args:
+        arguments: For pytest.
+        run_id: The run's mark, so that clean-up finds pytest too.
+        environment: `environment.json` to attach to.
+        plan: The plan's file.
+        results: File that finished scenarios are appended to.
+
+    Returns:
+        pytest's exit status; negative for the signal that ended it.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "pytest", "-q", *arguments],
+        env={
+            **os.environ,
+            # The scenarios' steps are compiled once, not in each worker.
+            "PYTHONPATH": str(CLONE),
+            MARK: run_id,
+            "CONFORMANCE_ENVIRONMENT": str(environment),
+            "CONFORMANCE_PLAN": str(plan),
+            "CONFORMANCE_RESULTS": str(results),
+        },
+        cwd=CLONE,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        return process.wait()
+    except BaseException:
+        # Told first, so that the running scenarios are undone and reported.
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        raise
+
+
+def commit() -> str | None:
+    """Commit of the suite's checkout, or None outside one."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(CLONE), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

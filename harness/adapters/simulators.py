@@ -1,0 +1,234 @@
+"""Starts the programs that stand in for AWS and for the kubelet, and tells them what they need by file."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.adapters import processes
+from harness.adapters.chart import HOST as CHART_HOST
+from harness.core.files import write_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.adapters.certificates import Authority, KeyPair
+    from harness.core.ledger import Ledger
+
+CLONE = Path(__file__).resolve().parents[2]
+START_SECONDS = 60.0
+"""Budget for a simulator: gateway and kubelet are up in about a second on an idle machine."""
+
+NODE = "lab-node"
+
+
+def network_environment(proxy: str, ca_file: Path) -> dict[str, str]:
+    """What makes a program reach AWS host names through the gateway and trust only the run's authority.
+
+    Args:
+        proxy: Loopback `host:port` of the gateway's proxy listener.
+        ca_file: The run's certificate authority.
+    """
+    return {
+        "HTTPS_PROXY": f"http://{proxy}",
+        "SSL_CERT_FILE": str(ca_file),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def start_gateway(  # each is another fact of the run
+    folder: Path,
+    *,
+    run: str,
+    env: Mapping[str, str],
+    ledger: Ledger,
+    authority: KeyPair,
+    configuration: Mapping[str, Any],
+) -> dict[str, str]:
+    """Starts moto and the AWS gateway before it; returns the gateway's addresses by listener.
+
+    Args:
+        folder: Working folder.
+        run: Run id.
+        env: Environment of the children.
+        ledger: The run's ledger.
+        authority: The run's certificate authority; the gateway mints its certificates.
+        configuration: `proxy` address, `account`, `key_id`, `secret`, `region`, `issuer`, `jwks`,
+            `cluster`, `routes`, `charts`, `kubeconfig`.
+
+    Raises:
+        EnvironmentBroken: One died or did not become ready.
+    """
+    folder.mkdir(parents=True)
+    backend = _start(
+        "simulators.aws.backend",
+        ["--ready", str(folder / "backend.ready")],
+        folder=folder,
+        env=env,
+        ledger=ledger,
+        ready=folder / "backend.ready",
+    )
+    account = configuration["account"]
+    any_port = "127.0.0.1:0"
+    document = {
+        "run": run,
+        "listen": {
+            "proxy": configuration["proxy"],
+            "https": any_port,
+            "control": any_port,
+            "metadata": any_port,
+            "webhook": any_port,
+        },
+        "certificate_authority": {"certificate": str(authority.certificate), "key": str(authority.key)},
+        "backend": backend["url"],
+        "administrators": [
+            {
+                "access_key_id": configuration["key_id"],
+                "secret_access_key": configuration["secret"],
+                "account": account,
+                "arn": f"arn:aws:iam::{account}:user/administrator",
+                "user_id": "AIDACONFORMANCE000000",
+            }
+        ],
+        "accounts": [account],
+        "clusters": [
+            {
+                "name": configuration["cluster"],
+                "account": account,
+                "region": configuration["region"],
+                "issuer": configuration["issuer"],
+                "jwks": configuration["jwks"],
+                "version": "1.32",
+                "endpoint": "https://127.0.0.1",
+                "certificate_authority": base64.b64encode(authority.certificate.read_bytes()).decode(),
+            }
+        ],
+        "routes": configuration["routes"],
+        "chart_repository": {"host": CHART_HOST, "folder": configuration["charts"]},
+        "webhook": {
+            "kubeconfig": configuration["kubeconfig"],
+            "region": configuration["region"],
+            "audience": "sts.amazonaws.com",
+            "expiration": 86400,
+        },
+        "call_log": str(folder / "calls.jsonl"),
+        "ready": str(folder / "gateway.ready"),
+    }
+    config = folder / "gateway.json"
+    write_secret(config, json.dumps(document, indent=1))
+    ready = _start(
+        "simulators.aws", [str(config)], folder=folder, env=env, ledger=ledger, ready=folder / "gateway.ready"
+    )
+    return {name: str(ready[name]) for name in document["listen"]}
+
+
+def start_kubelet(  # each is another fact of the run
+    folder: Path,
+    *,
+    run: str,
+    env: Mapping[str, str],
+    ledger: Ledger,
+    authority: Authority,
+    kubeconfig: Path,
+    images: list[dict[str, Any]],
+    environment: Mapping[str, str],
+) -> None:
+    """Starts the lab's kubelet and waits until its node is registered.
+
+    Args:
+        folder: Working folder; the pods' files lie below it.
+        run: Run id.
+        env: Environment of the kubelet itself.
+        ledger: The run's ledger.
+        authority: The run's certificate authority.
+        kubeconfig: Of the kubelet.
+        images: Image names and the local programs they stand for.
+        environment: What the node adds to every container's environment.
+
+    Raises:
+        EnvironmentBroken: It died or did not become ready.
+    """
+    folder.mkdir(parents=True)
+    serving = authority.issue("kubelet", "127.0.0.1")
+    document = {
+        "run": run,
+        "node": NODE,
+        "kubeconfig": str(kubeconfig),
+        "folder": str(folder / "pods"),
+        "listen": "127.0.0.1:0",
+        "serving_certificate": str(serving.certificate),
+        "serving_key": str(serving.key),
+        "client_ca": str(authority.pair.certificate),
+        "images": images,
+        "environment": dict(environment),
+        "isolation": "mount-namespace",
+        "ready": str(folder / "kubelet.ready"),
+    }
+    config = folder / "kubelet.json"
+    write_secret(config, json.dumps(document, indent=1))
+    _start(
+        "simulators.kubelet",
+        [str(config)],
+        folder=folder,
+        env=env,
+        ledger=ledger,
+        ready=folder / "kubelet.ready",
+    )
+
+
+def webhook_configuration(address: str, ca_file: Path) -> dict[str, Any]:
+    """The MutatingWebhookConfiguration that sends new pods to the gateway's pod identity webhook.
+
+    It fails closed: an unmutated pod would slip through silently otherwise. Pods of kube-system, where the
+    real one runs, are left alone.
+    """
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "pod-identity-webhook"},
+        "webhooks": [
+            {
+                "name": "pod-identity-webhook.amazonaws.com",
+                "admissionReviewVersions": ["v1"],
+                "sideEffects": "None",
+                "failurePolicy": "Fail",
+                "timeoutSeconds": 10,
+                "clientConfig": {
+                    "url": f"https://{address}/mutate",
+                    "caBundle": base64.b64encode(ca_file.read_bytes()).decode(),
+                },
+                "rules": [
+                    {
+                        "operations": ["CREATE"],
+                        "apiGroups": [""],
+                        "apiVersions": ["v1"],
+                        "resources": ["pods"],
+                    }
+                ],
+                "namespaceSelector": {
+                    "matchExpressions": [
+                        {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system"]}
+                    ]
+                },
+            }
+        ],
+    }
+
+
+def _start(
+    module: str, arguments: list[str], *, folder: Path, env: Mapping[str, str], ledger: Ledger, ready: Path
+) -> dict[str, Any]:
+    daemon = processes.start(
+        module,
+        [sys.executable, "-m", module, *arguments],
+        env=env,
+        cwd=CLONE,
+        log=folder / f"{module.rpartition('.')[2]}.log",
+        ledger=ledger,
+    )
+    processes.wait_until(ready.exists, daemon=daemon, what=f"{module} ready", within=START_SECONDS)
+    document: dict[str, Any] = json.loads(ready.read_text())
+    return document

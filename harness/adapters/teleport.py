@@ -1,0 +1,234 @@
+"""The Teleport cluster seen from one scenario: resources, users, sign-in and the audit log."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import ssl
+import time
+import urllib.request
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError, URLError
+
+import pexpect
+
+from harness.adapters.kubernetes import read_json_lines
+from harness.adapters.teleport_server import HOST
+from harness.core import recording
+from harness.core.errors import EnvironmentBroken
+from harness.core.redaction import redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from harness.adapters.teleport_server import Administrator, Server
+    from harness.environment import JSON
+    from harness.scenario import Names
+
+SIGN_IN_SECONDS = 30.0
+
+
+class Teleport:
+    """`harness.environment.Teleport` over `tctl`, the proxy's web API and the audit log file."""
+
+    def __init__(  # each is another fact of the run
+        self,
+        *,
+        names: Names,
+        server: Server,
+        administrator: Administrator,
+        ca_file: Path,
+        tsh: Path,
+        workstation: Mapping[str, str],
+    ) -> None:
+        """Binds a Teleport cluster to a scenario.
+
+        Args:
+            names: The scenario's names.
+            server: The running Auth and Proxy Service.
+            administrator: `tctl` with full permissions.
+            ca_file: The run's certificate authority.
+            tsh: The program.
+            workstation: Environment of the scenario's workstation, where sign-in leaves its profile.
+        """
+        self.names = names
+        self.version = server.version
+        self._server = server
+        self._administrator = administrator
+        self._ca_file = ca_file
+        self._tsh = tsh
+        self._workstation = workstation
+        self._password = ""
+        self._roles: list[str] = []
+        self._made: list[str] = []
+        # Only what happens from now on concerns this scenario.
+        self._audit_from = server.audit_log.stat().st_size if server.audit_log.exists() else 0
+
+    def create(self, resource: JSON) -> None:
+        """Creates a resource, or replaces it.
+
+        Raises:
+            EnvironmentBroken: `tctl` refused it.
+        """
+        self._made.append(f"{resource['kind']}/{resource['metadata']['name']}")
+        # By standard input: a resource may hold a secret, and argv is for everyone to see.
+        self._administrator.must("create", "-f", stdin=json.dumps(resource))
+
+    def get(self, reference: str) -> JSON | None:
+        """A resource by `kind/name`, or None."""
+        found = self._administrator.get(reference)
+        recording.record_oracle("teleport", reference, found)
+        return found[0] if found else None
+
+    def remove(self, reference: str) -> None:
+        """Removes a resource by `kind/name`; that it is gone already is fine.
+
+        Raises:
+            EnvironmentBroken: `tctl` refused for another reason.
+        """
+        completed = self._administrator.run("rm", reference)
+        if completed.exit_code != 0 and "not found" not in completed.stderr:
+            raise EnvironmentBroken(
+                expected=f"tctl rm {reference} to succeed",
+                seen=completed.stderr.strip()[:500],
+                remedy="see the evidence of this scenario",
+            )
+
+    def create_user(self, roles: Sequence[str]) -> None:
+        """Creates the scenario's local user, with a password of its own (no browser needed).
+
+        Raises:
+            EnvironmentBroken: Teleport refused.
+        """
+        self._made.append(f"users/{self.names.user}")
+        answer = json.loads(
+            self._administrator.must(
+                "users", "add", self.names.user, f"--roles={','.join(roles)}", "--format=json"
+            )
+        )
+        invite = answer["metadata"]["name"]
+        redactor.register(invite)
+        self._password = secrets.token_urlsafe(18)
+        redactor.register(self._password)
+        self._roles = list(roles)
+        self._set_password(invite)
+
+    def grant(self, role: str) -> None:
+        """Adds a role to the scenario's user, by `tctl users update` (claim ts.local-user)."""
+        self._roles.append(role)
+        self._administrator.must("users", "update", self.names.user, f"--set-roles={','.join(self._roles)}")
+
+    def sign_in(self) -> None:
+        """Signs the scenario's user in with tsh; tsh reads a password from a terminal only.
+
+        The port is given: without one, `tsh login` of 13 looks for it without the HTTPS proxy.
+
+        Raises:
+            EnvironmentBroken: Signing in failed.
+        """
+        started = time.monotonic()
+        argv = ["login", f"--proxy={HOST}:443", f"--user={self.names.user}"]
+        # A profile that is still valid would be used as it is, with the roles of then (claim ts.relogin).
+        pexpect.run(f"{self._tsh} logout", env=dict(self._workstation), timeout=SIGN_IN_SECONDS)
+        child = pexpect.spawn(
+            str(self._tsh),
+            argv,
+            env=dict(self._workstation),
+            timeout=SIGN_IN_SECONDS,
+            encoding="utf-8",
+        )
+        try:
+            child.expect(f"password for Teleport user {self.names.user}:")
+            child.sendline(self._password)
+            child.expect(pexpect.EOF)
+        except pexpect.ExceptionPexpect as error:
+            child.close(force=True)
+            raise EnvironmentBroken(
+                expected=f"tsh to sign {self.names.user} in",
+                seen=str(child.before or error)[-500:],
+                remedy="see the evidence of this scenario; is the proxy still running?",
+            ) from error
+        child.close()
+        output = str(child.before)
+        recording.record_command(
+            [str(self._tsh), *argv],
+            exit_code=child.exitstatus if child.exitstatus is not None else -1,
+            stdout=output,
+            stderr="",
+            seconds=time.monotonic() - started,
+        )
+        if child.exitstatus != 0:
+            raise EnvironmentBroken(
+                expected=f"tsh to sign {self.names.user} in",
+                seen=f"exit status {child.exitstatus}: {output.strip()[-500:]}",
+                remedy="see the evidence of this scenario",
+            )
+
+    def kube_servers(self) -> Sequence[JSON]:
+        """`kube_server` resources of the scenario's Kubernetes cluster name; stale ones too."""
+        found = [
+            server
+            for server in self._administrator.get("kube_server")
+            if server["spec"]["cluster"]["metadata"]["name"] == self.names.cluster
+        ]
+        recording.record_oracle("teleport", f"kube_server of {self.names.cluster}", found)
+        return found
+
+    def audit(self, event: str) -> Sequence[JSON]:
+        """Audit events of that type since the scenario began, oldest first (all scenarios' alike)."""
+        found = [
+            record
+            for record in read_json_lines(self._server.audit_log, self._audit_from)
+            if record.get("event") == event
+        ]
+        recording.record_oracle("teleport-audit", event, found)
+        return found
+
+    def undo(self) -> None:
+        """Removes what the scenario made: users first, since a role in use can not be deleted."""
+        for reference in sorted(dict.fromkeys(self._made), key=lambda made: not made.startswith("users/")):
+            self.remove(reference)
+        self._made.clear()
+
+    def _set_password(self, invite: str) -> None:
+        """Redeems an invitation as the web page would: the CSRF token is a cookie sent back as a header."""
+        token = secrets.token_hex(32)
+        body = {"token": invite, "password": base64.b64encode(self._password.encode()).decode()}
+        request = urllib.request.Request(  # always https
+            f"https://{self._server.address}/v1/webapi/users/password/token",
+            method="PUT",
+            data=json.dumps(body).encode(),
+            headers={
+                "Host": HOST,
+                "Content-Type": "application/json",
+                "X-CSRF-Token": token,
+                "Cookie": f"__Host-grv_csrf={token}",
+            },
+        )
+        context = ssl.create_default_context(cafile=str(self._ca_file))
+        context.check_hostname = False  # dialled by address; the chain is still verified
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
+        try:
+            opener.open(request, timeout=20).close()
+        except HTTPError as error:
+            raise EnvironmentBroken(
+                expected=f"Teleport to take the password of user {self.names.user}",
+                seen=f"{error.code}: {error.read().decode(errors='replace')[:300]}",
+                remedy="is second_factor still off in the lab's teleport.yaml?",
+            ) from error
+        except (URLError, OSError) as error:
+            raise EnvironmentBroken(
+                expected=f"Teleport to take the password of user {self.names.user}",
+                seen=str(error),
+                remedy="is the proxy still running?",
+            ) from error
+
+
+def newest(resources: Sequence[JSON], host_id: str) -> dict[str, Any] | None:
+    """The `kube_server` of a host with the latest expiry, or None."""
+    own = [dict(resource) for resource in resources if resource["spec"]["host_id"] == host_id]
+    return max(own, key=lambda resource: str(resource["metadata"]["expires"]), default=None)

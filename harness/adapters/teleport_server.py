@@ -1,0 +1,236 @@
+"""Auth and Proxy Service of Teleport as one process, and the administrator's `tctl`."""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.error import URLError
+
+import yaml
+
+from harness.adapters import processes
+from harness.core.errors import EnvironmentBroken, MissingComponents
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from harness.adapters.certificates import Authority
+    from harness.core.ledger import Ledger
+    from harness.environment import Completed
+
+PROGRAMS = ("teleport", "tctl", "tsh")
+HOST = "tele.example.com"
+"""The proxy's name in the guide; clients reach it through the run's HTTPS proxy."""
+
+READY_SECONDS = 90.0
+"""Budget until `/v1/webapi/ping` answers: 2 s on idle cores, 7.5 s were seen on busy ones."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running Auth and Proxy Service.
+
+    Attributes:
+        address: Loopback `host:port` where the proxy really listens; clients use HOST:443.
+        configuration: `teleport.yaml`, for `tctl` beside the Auth Service.
+        audit_log: JSON lines of audit events, an oracle.
+        log: What the process prints: the Auth Service's log.
+        version: From `/v1/webapi/ping` of the running proxy.
+    """
+
+    address: str
+    configuration: Path
+    audit_log: Path
+    log: Path
+    version: str
+
+
+def require_programs(folder: Path) -> None:
+    """Checks that the folder holds Teleport's programs.
+
+    Raises:
+        MissingComponents: One is not there.
+    """
+    missing = [name for name in PROGRAMS if not (folder / name).is_file()]
+    if missing:
+        raise MissingComponents(
+            expected=f"{', '.join(PROGRAMS)} in {folder}",
+            seen=f"no {' and no '.join(missing)} there",
+            remedy="name the folder of an unpacked Teleport release with --teleport",
+        )
+
+
+def version_of(program: Path, *, env: Mapping[str, str]) -> str:
+    """Version that a Teleport program prints of itself (`13.0.0-dev`).
+
+    Raises:
+        EnvironmentBroken: It prints something else.
+    """
+    completed = processes.run([str(program), "version"], env=env, cwd=program.parent, within=30)
+    found = re.search(r"Teleport (?:Enterprise )?v(\S+)", completed.stdout)
+    if completed.exit_code != 0 or found is None:
+        raise EnvironmentBroken(
+            expected=f"`{program.name} version` to print 'Teleport v…'",
+            seen=f"exit status {completed.exit_code}: {(completed.stdout + completed.stderr).strip()[:300]}",
+            remedy=f"check that {program} is a Teleport program made for this machine",
+        )
+    return found.group(1)
+
+
+def configuration(folder: Path, *, auth: str, web: str, certificate: Path, key: Path) -> dict[str, Any]:
+    """The `teleport.yaml` of the lab: local users with passwords, nothing but auth and proxy.
+
+    Args:
+        folder: Data folder.
+        auth: Loopback `host:port` of the Auth Service.
+        web: Loopback `host:port` of the Proxy Service (web, reverse tunnel and Kubernetes in one).
+        certificate: The proxy's certificate for HOST, signed by the run's authority.
+        key: Its private key.
+    """
+    return {
+        "version": "v3",
+        "teleport": {
+            "nodename": "teleport",
+            "data_dir": str(folder),
+            "log": {"output": "stderr", "severity": "INFO"},
+        },
+        "auth_service": {
+            "enabled": "yes",
+            "cluster_name": HOST,
+            "listen_addr": auth,
+            "proxy_listener_mode": "multiplex",
+            "authentication": {"type": "local", "second_factor": "off"},
+        },
+        "ssh_service": {"enabled": "no"},
+        "proxy_service": {
+            "enabled": "yes",
+            "web_listen_addr": web,
+            "public_addr": [f"{HOST}:443"],
+            "https_keypairs": [{"cert_file": str(certificate), "key_file": str(key)}],
+        },
+    }
+
+
+def start(
+    programs: Path,
+    folder: Path,
+    *,
+    authority: Authority,
+    env: Mapping[str, str],
+    address: str,
+    ledger: Ledger,
+) -> Server:
+    """Starts the process and waits until the proxy answers `/v1/webapi/ping` (claim pre.ping).
+
+    Args:
+        programs: Folder with `teleport`.
+        folder: Working folder of the run for data, keys and logs.
+        authority: The run's certificate authority.
+        env: Environment of the child: it must reach STS through the AWS gateway.
+        address: Loopback `host:port` for the proxy, known before so that the gateway can route to it.
+        ledger: The run's ledger.
+
+    Raises:
+        EnvironmentBroken: It died or did not answer in time.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    serving = authority.issue("teleport-proxy", HOST, f"*.{HOST}")
+    config = folder / "teleport.yaml"
+    config.write_text(
+        yaml.safe_dump(
+            configuration(
+                folder / "data",
+                auth=f"127.0.0.1:{processes.free_port()}",
+                web=address,
+                certificate=serving.certificate,
+                key=serving.key,
+            )
+        )
+    )
+    log = folder / "teleport.log"
+    argv = [str(programs / "teleport"), "start", "-c", str(config)]
+    daemon = processes.start("teleport", argv, env=env, cwd=folder, log=log, ledger=ledger)
+    answers: list[dict[str, Any]] = []
+
+    def answered() -> bool:
+        answer = ping(address, authority.pair.certificate)
+        if answer is not None:
+            answers.append(answer)
+        return answer is not None
+
+    processes.wait_until(answered, daemon=daemon, what="Teleport's proxy to answer", within=READY_SECONDS)
+    return Server(
+        address=address,
+        configuration=config,
+        audit_log=folder / "data" / "log" / "events.log",
+        log=log,
+        version=str(answers[-1]["server_version"]),
+    )
+
+
+def ping(address: str, ca_file: Path) -> dict[str, Any] | None:
+    """What `/v1/webapi/ping` answers at this address, or None while it does not.
+
+    The certificate is checked against the authority for HOST, though the address is a loopback one.
+    """
+    context = ssl.create_default_context(cafile=str(ca_file))
+    context.check_hostname = False  # dialled by address; the chain is still verified
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    )
+    request = urllib.request.Request(
+        f"https://{address}/v1/webapi/ping", headers={"Host": HOST}
+    )  # always https
+    try:
+        with opener.open(request, timeout=5) as answer:
+            document: dict[str, Any] = json.load(answer)
+            return document
+    except (URLError, OSError, ValueError):
+        return None
+
+
+class Administrator:
+    """`tctl` beside the Auth Service: full permissions without signing in (claim pre.tctl-on-auth-host)."""
+
+    def __init__(self, programs: Path, server_configuration: Path, env: Mapping[str, str]) -> None:
+        """Binds `tctl` to a server's configuration.
+
+        Args:
+            programs: Folder with `tctl`.
+            server_configuration: `teleport.yaml` of the Auth Service.
+            env: Environment of the child.
+        """
+        self._programs = programs
+        self._configuration = server_configuration
+        self._env = env
+
+    def run(self, *arguments: str, stdin: str | None = None) -> Completed:
+        """Runs one `tctl` command; `stdin` is where resources go, never argv."""
+        argv = [str(self._programs / "tctl"), "-c", str(self._configuration), *arguments]
+        return processes.run(argv, env=self._env, cwd=self._configuration.parent, within=60, stdin=stdin)
+
+    def must(self, *arguments: str, stdin: str | None = None) -> str:
+        """Runs one `tctl` command that has to succeed; returns its standard output.
+
+        Raises:
+            EnvironmentBroken: It failed.
+        """
+        completed = self.run(*arguments, stdin=stdin)
+        return processes.checked(completed, expected=f"tctl {arguments[0]} to succeed").stdout
+
+    def get(self, reference: str) -> list[dict[str, Any]]:
+        """Resources of a kind or one of them (`kube_server`, `token/x`); empty when there is none.
+
+        Raises:
+            EnvironmentBroken: `tctl` failed for another reason than that it is not there.
+        """
+        completed = self.run("get", reference, "--format=json")
+        if completed.exit_code != 0 and "not found" in completed.stderr:
+            return []
+        text = processes.checked(completed, expected=f"tctl get {reference} to succeed").stdout
+        return json.loads(text) or []  # an empty collection is printed as `null`

@@ -1,0 +1,219 @@
+"""The command: `./conformance run`, `up`, `down`, `status`, `cleanup`, `report verify`, `test`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness import environments, running
+from harness.adapters import processes
+from harness.adapters.checks import run_checks
+from harness.core import settings as settings_
+from harness.core.errors import ConformanceError, EnvironmentBroken
+from harness.core.redaction import redact
+from harness.environments import state
+from harness.report.verify import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+USAGE = 4
+"""Exit code of a bad option; click's own would be 2, which means that the environment broke."""
+
+path = click.Path(path_type=Path)
+
+
+def environment_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that choose what an environment is made of; defaults stand in `harness.core.settings`."""
+    options = [
+        click.option("--env", metavar="lab|kind|existing", help="Where scenarios run (lab)."),
+        click.option("--teleport", type=path, help="Folder with teleport, tctl and tsh."),
+        click.option(
+            "--control-plane", type=path, help="Folder with etcd, kube-apiserver, kube-controller-manager."
+        ),
+        click.option("--chart", type=path, help="Chart teleport-kube-agent: folder or archive."),
+        click.option("--helm", type=path, help="Helm executable (the one on PATH, else the library)."),
+        click.option(
+            "--guide-edition", metavar="13|17|18", help="Edition of the guide, against the version's."
+        ),
+        click.option("--name", help="Name of the environment (random)."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Does what Teleport's guide "Register a Kubernetes Cluster using IAM Joining" says, and judges."""
+
+
+@main.command()
+@environment_options
+@click.option("-k", "--keyword", metavar="EXPR", help="Scenarios that match, in the syntax of pytest -k.")
+@click.option(
+    "--scenario", multiple=True, metavar="ID", default=None, help="Only this scenario (repeatable)."
+)
+@click.option(
+    "--profile", multiple=True, metavar="guide|robustness|upgrade", default=None, help="Only this profile."
+)
+@click.option("--report-dir", type=path, help="Where the report goes (conformance-report/).")
+@click.option("--workers", help="Scenarios at a time (2).")
+@click.option("--reuse", metavar="NAME", help="Run in a standing environment, see `up`.")
+@click.option("--keep", metavar="never|on-failure|always", help="Leave the environment standing (never).")
+@click.option(
+    "--require-real", metavar="LIST", default=None, help="Of teleport,kubernetes,chart: simulated is exit 3."
+)
+@click.option("--exit-first", is_flag=True, default=None, help="Stop at the first failure.")
+def run(**options: Any) -> None:
+    """Runs scenarios and writes the conformance report.
+
+    Exit codes: 0 all as claimed, 1 something failed, 2 harness or environment error, 3 incomplete or real
+    components missing, 4 usage error, 5 nothing selected.
+    """
+    sys.exit(running.run(_settings(options), _tell))
+
+
+@main.command()
+@environment_options
+def up(**options: Any) -> None:
+    """Starts an environment and leaves it standing, for `run --reuse NAME`."""
+    with running.signals(), environments.owned(_settings(options), _tell) as environment:
+        try:
+            written = environment.start()
+        except BaseException:
+            environment.end()
+            raise
+        environment.stand()
+    _tell(f"{written.name} is up after {written.seconds['total']} s")
+    _tell(f"  export KUBECONFIG={written.paths['kubeconfig']}")
+    _tell(f"  ./conformance run --reuse {written.name}")
+    _tell(f"  ./conformance down {written.name}")
+
+
+@main.command()
+@click.argument("name")
+def down(name: str) -> None:
+    """Ends a standing environment and removes all that it made."""
+    _end(environments.folder(name))
+
+
+@main.command()
+def status() -> None:
+    """Lists the environments of this clone."""
+    for name in environments.names():
+        found = environments.folder(name)
+        if environments.is_owned(found):
+            what = "in use"
+        elif environments.is_standing(found):
+            what = "standing"
+        else:
+            what = "left over: ./conformance cleanup"
+        try:
+            written, _ = state.read(found / state.STATE_FILE)
+            pieces = [f"{part} {c.version}" for part, c in written.description.components.items()]
+            alive = len(processes.marked(written.run))
+            what += f"; {alive} processes; {', '.join(pieces)}"
+        except ConformanceError:
+            what += "; not up"
+        _tell(f"{name}: {what}")
+
+
+@main.command()
+@click.option("--all", "everything", is_flag=True, help="Standing environments too.")
+def cleanup(*, everything: bool) -> None:
+    """Removes what ended runs left behind; spares environments in use, and standing ones."""
+    failed = False
+    for name in environments.names():
+        found = environments.folder(name)
+        if environments.is_owned(found) or (environments.is_standing(found) and not everything):
+            _tell(f"{name}: spared, it is {'in use' if environments.is_owned(found) else 'standing'}")
+            continue
+        try:
+            _end(found)
+        except ConformanceError as error:
+            failed = True
+            _tell(str(error))
+    sys.exit(2 if failed else 0)
+
+
+@main.group()
+def report() -> None:
+    """Works on a conformance report."""
+
+
+@report.command(name="verify")
+@click.argument("file", type=click.Path(path_type=Path))
+def verify_(file: Path) -> None:
+    """Recomputes what a report says of itself; exit code 1 where it disagrees."""
+    try:
+        document = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise EnvironmentBroken(
+            expected=f"a conformance report in {file}",
+            seen=str(error),
+            remedy="name a conformance-report.json",
+        ) from error
+    problems = verify(document)
+    for problem in problems:
+        _tell(problem)
+    _tell(f"{file}: {len(problems)} problems" if problems else f"{file}: agrees with itself")
+    sys.exit(1 if problems else 0)
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
+def test(pytest_arguments: tuple[str, ...]) -> None:
+    """Checks the suite itself: style, types, layers, tests; arguments go to pytest."""
+    sys.exit(run_checks(list(pytest_arguments)))
+
+
+def _settings(options: dict[str, Any]) -> settings_.Settings:
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    if isinstance(given.get("require_real"), str):
+        given["require_real"] = tuple(given["require_real"].split(","))
+    loaded = settings_.load(given, os.environ, Path("pyproject.toml"))
+    # From here on nothing of the user's set-up may be found by a library.
+    processes.seal(os.environ)
+    return loaded
+
+
+def _end(found: Path) -> None:
+    leftovers = environments.end(found)
+    if leftovers:
+        raise EnvironmentBroken(
+            expected=f"nothing to be left of {found.name}",
+            seen="; ".join(f"{left.entry.kind} {left.entry.what}: {left.reason}" for left in leftovers),
+            remedy=f"remove it by hand, then {found}",
+        )
+    _tell(f"{found.name}: removed")
+
+
+def _tell(text: str) -> None:
+    click.echo(str(redact(text)))
+
+
+def entry() -> None:
+    """What `./conformance` runs: one clear paragraph instead of a traceback, and the design's exit codes."""
+    try:
+        main(standalone_mode=False)
+    except ConformanceError as error:
+        click.echo(str(redact(str(error))), err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Abort:
+        sys.exit(3)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(USAGE)
+    except running.Interrupted as interrupted:
+        click.echo(f"{interrupted.signal_name}: ended; nothing was left behind", err=True)
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,333 @@
+"""One run from plan to exit code: the command's own order of things.
+
+The plan is written before the first scenario; scenarios run in a pytest of their own; whatever becomes of
+it, planned minus reported is not-run and red, and the report is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import environments
+from harness.adapters import scenario_runner
+from harness.catalogue import read_catalogue, select
+from harness.core.errors import ConformanceError, EnvironmentBroken, MissingComponents, UsageError
+from harness.core.verdicts import Verdict, exit_code
+from harness.environments import state
+from harness.guide.editions import edition_for
+from harness.plugin import run_arguments
+from harness.report.build import NOT_REPORTED, RunFacts, reconcile, write_report
+from harness.report.console import summary_lines
+from harness.report.deviations import load_deviations
+from harness.report.junit import write_junit
+from harness.report.model import (
+    EVIDENCE_FOLDER,
+    REPORT_NAME,
+    RESULTS_NAME,
+    EnvironmentEntry,
+    Guide,
+    Reason,
+    Timing,
+)
+from harness.report.plan import Plan
+from harness.report.verify import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from harness.catalogue import ScenarioRecord
+    from harness.core.settings import Settings
+    from harness.report.model import Report
+
+CLONE = Path(__file__).resolve().parents[1]
+JUNIT_NAME = "junit.xml"
+PLAN_NAMES = ("plan.json", "plan-alone.json", "plan-together.json")
+LOGS_FOLDER = "environment"
+OWN = (REPORT_NAME, RESULTS_NAME, JUNIT_NAME, *PLAN_NAMES, EVIDENCE_FOLDER, LOGS_FOLDER)
+"""Everything that a run leaves in the report folder; nothing else there is ever touched."""
+
+
+class Interrupted(BaseException):  # like KeyboardInterrupt, it passes by `except Exception`
+    """SIGINT or SIGTERM came; `signal_name` says which."""
+
+    def __init__(self, signal_name: str) -> None:
+        super().__init__(signal_name)
+        self.signal_name = signal_name
+
+
+@dataclass
+class Outcome:
+    """What the command has to know at the end, besides the scenarios.
+
+    Attributes:
+        started: When the command started.
+        begun: The same on the monotonic clock.
+        setup_seconds: Until the environment was up.
+        written: The environment, once it is up.
+        not_run: Why planned scenarios did not run, as far as it is known.
+        interrupted: Whether a signal came.
+        environment_error: Whether harness or environment broke.
+        missing_real: Whether required real components are missing.
+        leftovers: What clean-up could not remove.
+    """
+
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    begun: float = field(default_factory=time.monotonic)
+    setup_seconds: float = 0.0
+    written: state.State | None = None
+    not_run: Reason = NOT_REPORTED
+    interrupted: bool = False
+    environment_error: bool = False
+    missing_real: bool = False
+    leftovers: list[str] = field(default_factory=list)
+
+
+def run(settings: Settings, tell: Callable[[str], None]) -> int:
+    """Runs the selected scenarios and writes the report.
+
+    Args:
+        settings: What the user chose.
+        tell: Prints one line for the user.
+
+    Returns:
+        The exit code of the design's table.
+
+    Raises:
+        ConformanceError: Before anything was started: a bad option, nothing selected.
+    """
+    records = read_catalogue(CLONE / "features")
+    chosen = select(records, keyword=settings.keyword, ids=settings.scenario, profiles=settings.profile)
+    folder = prepare(settings.report_dir.resolve())
+    Plan(tuple(record.id for record in chosen), of=len(chosen)).write(folder / PLAN_NAMES[0])
+    outcome = Outcome()
+    with signals():
+        try:
+            _carry_out(settings, chosen, folder, outcome, tell)
+        except Interrupted as interrupted:
+            outcome.interrupted = True
+            outcome.not_run = Reason(
+                "interrupted", f"{interrupted.signal_name} ended the run before this scenario"
+            )
+        except MissingComponents as missing:
+            outcome.missing_real = True
+            outcome.not_run = Reason("components-missing", str(missing))
+        except ConformanceError as broken:
+            outcome.environment_error = True
+            outcome.not_run = Reason("environment-error", str(broken))
+        # From here on a second signal must not cost the report.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        return _conclude(settings, records, chosen, folder=folder, outcome=outcome, tell=tell)
+
+
+@contextlib.contextmanager
+def signals() -> Iterator[None]:
+    """Makes SIGINT and SIGTERM an exception of the main thread, once."""
+
+    def interrupt(number: int, _frame: object) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        raise Interrupted(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def prepare(folder: Path) -> Path:
+    """Makes the report folder ready: what an earlier run of the suite left there goes, nothing else.
+
+    Raises:
+        UsageError: It holds files of somebody else under our names, or cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        ours = (folder / PLAN_NAMES[0]).exists()
+        there = [folder / name for name in OWN if (folder / name).exists()]
+        if there and not ours:
+            raise UsageError(
+                expected=f"--report-dir to name a new folder or one with an earlier report, not {folder}",
+                seen=f"{there[0].name} there, and no {PLAN_NAMES[0]} of an earlier run",
+                remedy="name another folder",
+            )
+        for path in there:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    except OSError as error:
+        raise UsageError(
+            expected=f"to write the report to {folder}",
+            seen=str(error),
+            remedy="name a folder that you may write with --report-dir",
+        ) from error
+    return folder
+
+
+def _carry_out(
+    settings: Settings,
+    chosen: Sequence[ScenarioRecord],
+    folder: Path,
+    outcome: Outcome,
+    tell: Callable[[str], None],
+) -> None:
+    if settings.reuse is not None:
+        outcome.written, _ = state.read(environments.folder(settings.reuse) / state.STATE_FILE)
+        _scenarios(settings, chosen, folder, outcome)
+        return
+    with environments.owned(settings, tell) as environment:
+        try:
+            outcome.written = environment.start()
+            outcome.setup_seconds = time.monotonic() - outcome.begun
+            tell(f"environment {environment.name} is up after {outcome.setup_seconds:.1f} s")
+            _check_real(settings, outcome.written)
+            _scenarios(settings, chosen, folder, outcome)
+        finally:
+            _leave(settings, environment, folder, outcome, tell)
+
+
+def _scenarios(settings: Settings, chosen: Sequence[ScenarioRecord], folder: Path, outcome: Outcome) -> None:
+    """Runs the `@alone` scenarios one by one, then the others side by side."""
+    written = outcome.written
+    if written is None:
+        return
+    results = folder / RESULTS_NAME
+    command = tuple(settings.command_line())
+    first = 1
+    alone = tuple(record.id for record in chosen if record.alone)
+    together = tuple(record.id for record in chosen if not record.alone)
+    for ids, name, workers in ((alone, PLAN_NAMES[1], 1), (together, PLAN_NAMES[2], settings.workers)):
+        if not ids:
+            continue
+        plan = Plan(ids, first=first, of=len(chosen), command=command)
+        plan.write(folder / name)
+        status = scenario_runner.run(
+            run_arguments(workers=min(workers, len(ids)), exit_first=settings.exit_first),
+            run_id=written.run,
+            environment=written.folder / state.STATE_FILE,
+            plan=folder / name,
+            results=results,
+        )
+        first += len(ids)
+        # 0 and 1 are verdicts; anything else is pytest itself, or its environment, breaking.
+        if status not in (0, 1):
+            raise EnvironmentBroken(
+                expected="pytest to run the scenarios",
+                seen=f"it ended with status {status}",
+                remedy="see what it printed above",
+            )
+        if status == 1 and settings.exit_first:
+            outcome.not_run = Reason("exit-first", "a scenario failed, and --exit-first was given")
+            return
+
+
+def _check_real(settings: Settings, written: state.State) -> None:
+    simulated = [name for name in settings.require_real if written.description.components[name].simulated]
+    if simulated:
+        raise MissingComponents(
+            expected=f"real {', '.join(settings.require_real)} (--require-real)",
+            seen=f"simulated: {', '.join(simulated)}",
+            remedy="give the real programs; see 'Real programs' in README.md",
+        )
+
+
+def _leave(
+    settings: Settings,
+    environment: environments.Provisioned,
+    folder: Path,
+    outcome: Outcome,
+    tell: Callable[[str], None],
+) -> None:
+    """Keeps the logs; ends the environment, or leaves it standing where the user wants so."""
+    if outcome.written is not None:
+        environments.keep_logs(outcome.written, folder / LOGS_FOLDER)
+    all_passed = _reported(folder / RESULTS_NAME) <= {str(Verdict.PASSED)} and not outcome.interrupted
+    if settings.keep == "always" or (settings.keep == "on-failure" and not all_passed):
+        environment.stand()
+        tell(
+            f"environment kept: ./conformance run --reuse {environment.name}; ./conformance down {environment.name}"
+        )
+        return
+    outcome.leftovers = [f"{left.entry.kind} {left.entry.what}: {left.reason}" for left in environment.end()]
+
+
+def _reported(results: Path) -> set[str]:
+    if not results.exists():
+        return {str(Verdict.NOT_RUN)}
+    return {str(json.loads(line)["verdict"]) for line in results.read_text().splitlines() if line.strip()}
+
+
+def _conclude(
+    settings: Settings,
+    records: Sequence[ScenarioRecord],
+    chosen: Sequence[ScenarioRecord],
+    *,
+    folder: Path,
+    outcome: Outcome,
+    tell: Callable[[str], None],
+) -> int:
+    """Reconciles plan and results, writes and verifies the report, tells the summary."""
+    report = reconcile(
+        records,
+        [record.id for record in chosen],
+        folder / RESULTS_NAME,
+        _facts(settings, outcome),
+        deviations=load_deviations(CLONE / "known-deviations.yaml", {record.id for record in records}),
+        not_run=outcome.not_run,
+    )
+    path = folder / REPORT_NAME
+    write_report(report, path)
+    write_junit(report, folder / JUNIT_NAME)
+    if problems := verify(report.as_document()):
+        raise EnvironmentBroken(
+            expected="the report to agree with itself",
+            seen="; ".join(problems[:5]),
+            remedy="this is a defect of the suite: please report it with the report",
+        )
+    for line in summary_lines(
+        report, report_path=path, leftovers=outcome.leftovers, interrupted=outcome.interrupted
+    ):
+        tell(line)
+    return _exit_code(report, outcome)
+
+
+def _facts(settings: Settings, outcome: Outcome) -> RunFacts:
+    written = outcome.written
+    if written is None:
+        guide = Guide(settings.guide_edition or "unknown", overridden=settings.guide_edition is not None)
+        environment = EnvironmentEntry(settings.env)
+    else:
+        edition = written.description.guide_edition
+        guide = Guide(edition, overridden=edition != edition_for(written.teleport_version))
+        environment = EnvironmentEntry.from_description(written.description)
+    finished = datetime.now(UTC)
+    return RunFacts(
+        suite_version=state.SUITE_VERSION,
+        suite_commit=scenario_runner.commit(),
+        guide=guide,
+        environment=environment,
+        timing=Timing(
+            started=outcome.started.isoformat(timespec="milliseconds"),
+            finished=finished.isoformat(timespec="milliseconds"),
+            seconds=round(time.monotonic() - outcome.begun, 2),
+            setup_seconds=round(outcome.setup_seconds, 2),
+        ),
+        reproduce=settings.command_line(),
+    )
+
+
+def _exit_code(report: Report, outcome: Outcome) -> int:
+    return exit_code(
+        report.summary,
+        environment_error=outcome.environment_error or bool(outcome.leftovers),
+        interrupted=outcome.interrupted,
+        missing_real=outcome.missing_real,
+    )

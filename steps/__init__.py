@@ -1,0 +1,1 @@
+"""Phrases of the feature files, each one call of the harness."""

@@ -1,0 +1,79 @@
+"""The agent: deployed, joined, refused, restarted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_bdd import then, when
+
+from harness.guide.texts import measured_text
+
+if TYPE_CHECKING:
+    from harness.environment import Restarted
+    from harness.scenario import Scenario
+
+
+@when("the agent is deployed")
+def deploy(scenario: Scenario) -> None:
+    scenario.agent.install()
+
+
+@when("the agent's pod is deleted", target_fixture="outcome")
+def delete_pod(scenario: Scenario) -> Restarted:
+    return scenario.agent.restart()
+
+
+@then("the agent has joined by IAM")
+def joined(scenario: Scenario) -> None:
+    assert scenario.joined_by() == ({"iam"}, scenario.teleport.version)
+
+
+@then("nothing but the token's name was given to the cluster")
+def no_secret(scenario: Scenario) -> None:
+    assert scenario.given_to_join() == scenario.names.token
+
+
+@then("the agent's pod becomes ready without a restart")
+def ready(scenario: Scenario) -> None:
+    assert scenario.agent.pod_line() == ("1/1", "Running", 0)
+
+
+@then("tsh lists the cluster under the name chosen in step 3")
+def listed(scenario: Scenario) -> None:
+    assert scenario.names.cluster in scenario.workstation.listed_clusters()
+
+
+@then("the agent logs that no allow rule matched")
+def logs_wrong_account(scenario: Scenario) -> None:
+    text = measured_text("wrong-account", "agent-log", scenario.teleport.version)
+    assert text.found_in(scenario.agent.logs(text.filled()))
+
+
+@then("the agent logs that no allow rule matched the role")
+def logs_wrong_role(scenario: Scenario) -> None:
+    text = measured_text("wrong-arn", "agent-log", scenario.teleport.version)
+    assert text.found_in(scenario.agent.logs(text.filled()))
+
+
+@then("Teleport refused it because of its account")
+def refused_account(scenario: Scenario) -> None:
+    assert scenario.agent.refused().cause == "account"
+
+
+@then("Teleport refused it because of its role")
+def refused_role(scenario: Scenario) -> None:
+    assert scenario.agent.refused().cause == "arn"
+
+
+@then("the agent serves again as the same host without a new join")
+def same_host(outcome: Restarted) -> None:
+    assert (outcome.host_id, outcome.served_by, outcome.joins) == (
+        outcome.host_id_before,
+        outcome.host_id_before,
+        (),
+    )
+
+
+@then("the restart made no AWS call")
+def no_aws_call(scenario: Scenario, outcome: Restarted) -> None:
+    assert len(scenario.agent.stays_off_aws(outcome)) == 0
