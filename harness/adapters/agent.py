@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.adapters import processes
+from harness.adapters.agent_controls import CanaryCall, MendedToken
 from harness.adapters.kubernetes_api import RefusedError
 from harness.adapters.teleport import newest
 from harness.core import recording
-from harness.core.errors import EnvironmentBroken, NotObserved
+from harness.core.errors import NotObserved
 from harness.core.waiting import eventually, stays
 from harness.environment import Joined, Refusal, Restarted
 
@@ -201,7 +202,7 @@ class Agent:
             lambda seen: len(seen) == 0,
             expected=f"no instance.join with token {self.names.token}",
             budget=WATCH_SECONDS,
-            control=_MendedToken(self, self._teleport, answered),
+            control=MendedToken(self, self._teleport, answered),
         )
         return Refusal(
             answered=answered,
@@ -263,7 +264,7 @@ class Agent:
             lambda calls: len(calls) == 0,
             expected=f"no AWS call of role {self.names.role} since its pod was deleted",
             budget=AFTERWARDS_SECONDS,
-            control=_CanaryCall(self, self._account),
+            control=CanaryCall(self, self._account),
         )
 
     def pod(self) -> JSON:
@@ -433,62 +434,6 @@ class Agent:
         )
         self._account.assume_role(answer["status"]["token"])
         return len(self._account.calls())
-
-
-class _CanaryCall:
-    """Control of "no AWS call": the role's calls were seen before, and one made afterwards appears."""
-
-    def __init__(self, agent: Agent, account: Account) -> None:
-        self._agent = agent
-        self._account = account
-
-    def before(self) -> None:
-        if not self._account.calls():
-            raise EnvironmentBroken(
-                expected="the gateway's log to hold the calls of the agent's first join",
-                seen="no call of the role at all",
-                remedy="the watch for AWS calls is blind; see the gateway's log",
-            )
-
-    def after(self) -> None:
-        known = len(self._account.calls())
-        if self._agent.assume_role_once() <= known:
-            raise EnvironmentBroken(
-                expected="a call made by the harness for the role to appear in the gateway's log",
-                seen="it did not",
-                remedy="the watch for AWS calls is blind; see the gateway's log",
-            )
-
-
-class _MendedToken:
-    """Control of "no join": the audit log works before, and mending the token lets this agent join."""
-
-    def __init__(self, agent: Agent, teleport: Teleport, answered: Sequence[tuple[str, str]]) -> None:
-        self._agent = agent
-        self._teleport = teleport
-        self._answered = answered
-
-    def before(self) -> None:
-        role = self._agent.names.access_role
-        self._teleport.create(
-            {"kind": "role", "version": "v5", "metadata": {"name": role}, "spec": {"allow": {}}}
-        )
-        eventually(
-            lambda: [event.get("name") for event in self._teleport.audit("role.created")],
-            lambda seen: role in seen,
-            expected="the audit log to show what this scenario makes",
-            within=JOIN_SECONDS,
-        )
-
-    def after(self) -> None:
-        token = self._teleport.get(f"token/{self._agent.names.token}") or {}
-        # The last part of the ARN is the session's name, another one at each attempt.
-        allow = [
-            {"aws_account": account, "aws_arn": f"{arn.rpartition('/')[0]}/*"}
-            for account, arn in self._answered
-        ]
-        self._teleport.create({**token, "spec": {**token["spec"], "allow": allow}})
-        self._agent.joined()
 
 
 def _waits_in_vain(pod: JSON) -> str | None:

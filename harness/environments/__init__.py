@@ -11,7 +11,7 @@ from harness.adapters import processes
 from harness.core.errors import UsageError
 from harness.core.ledger import Ledger, replay
 from harness.core.redaction import redact
-from harness.environments import lab, state
+from harness.environments import lab, lab_provisioning, state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,7 +52,7 @@ def owned(settings: Settings, report: Callable[[str], None]) -> Iterator[Provisi
         MissingComponents: A real program is missing.
         UsageError: The name is taken.
     """
-    making = lab.Provisioning(settings, report)
+    making = lab_provisioning.Provisioning(settings, report)
     try:
         making.begin()
     except FileExistsError:
@@ -69,7 +69,7 @@ def owned(settings: Settings, report: Callable[[str], None]) -> Iterator[Provisi
 class Provisioned:
     """What `owned` gives: starts the environment, and leaves it standing or ends it."""
 
-    def __init__(self, making: lab.Provisioning) -> None:
+    def __init__(self, making: lab_provisioning.Provisioning) -> None:
         """Wraps an environment in the making."""
         self._making = making
         self.name = making.name

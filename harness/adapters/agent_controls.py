@@ -1,0 +1,86 @@
+"""What shows that watching an agent for something that must not happen could have seen it (design rule 4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.core.errors import EnvironmentBroken
+from harness.core.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.adapters.agent import Agent
+    from harness.adapters.aws import Account
+    from harness.adapters.teleport import Teleport
+
+SHOWN_SECONDS = 15.0
+"""Budget for what the harness just did to appear in a log; it is written within a second."""
+
+
+class CanaryCall:
+    """Control of "no AWS call": the role's calls were seen before, and one made afterwards appears."""
+
+    def __init__(self, agent: Agent, account: Account) -> None:
+        """Binds the control to a scenario's agent and its AWS account."""
+        self._agent = agent
+        self._account = account
+
+    def before(self) -> None:
+        """Shows that the log holds the calls of the agent's first join."""
+        if not self._account.calls():
+            raise EnvironmentBroken(
+                expected="the gateway's log to hold the calls of the agent's first join",
+                seen="no call of the role at all",
+                remedy="the watch for AWS calls is blind; see the gateway's log",
+            )
+
+    def after(self) -> None:
+        """Shows that a call made by the harness for the role appears in the log."""
+        known = len(self._account.calls())
+        if self._agent.assume_role_once() <= known:
+            raise EnvironmentBroken(
+                expected="a call made by the harness for the role to appear in the gateway's log",
+                seen="it did not",
+                remedy="the watch for AWS calls is blind; see the gateway's log",
+            )
+
+
+class MendedToken:
+    """Control of "no join": the audit log works before, and mending the token lets this agent join."""
+
+    def __init__(self, agent: Agent, teleport: Teleport, answered: Sequence[tuple[str, str]]) -> None:
+        """Binds the control to a scenario's agent.
+
+        Args:
+            agent: The agent that is refused.
+            teleport: The scenario's Teleport.
+            answered: Account and ARN that STS answered about the agent.
+        """
+        self._agent = agent
+        self._teleport = teleport
+        self._answered = answered
+
+    def before(self) -> None:
+        """Shows that the audit log has what this scenario just made."""
+        role = self._agent.names.access_role
+        self._teleport.create(
+            {"kind": "role", "version": "v5", "metadata": {"name": role}, "spec": {"allow": {}}}
+        )
+        eventually(
+            lambda: [event.get("name") for event in self._teleport.audit("role.created")],
+            lambda seen: role in seen,
+            expected="the audit log to show what this scenario makes",
+            within=SHOWN_SECONDS,
+        )
+
+    def after(self) -> None:
+        """Makes the token admit the agent, and shows its join by the same query."""
+        token = self._teleport.get(f"token/{self._agent.names.token}") or {}
+        # The last part of the ARN is the session's name, another one at each attempt.
+        allow = [
+            {"aws_account": account, "aws_arn": f"{arn.rpartition('/')[0]}/*"}
+            for account, arn in self._answered
+        ]
+        self._teleport.create({**token, "spec": {**token["spec"], "allow": allow}})
+        self._agent.joined()
