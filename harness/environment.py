@@ -263,8 +263,8 @@ class Teleport(Protocol):
     def grant(self, role: str) -> None:
         """Adds a role to the scenario's user, by `tctl users update`."""
 
-    def sign_in(self) -> None:
-        """Signs the scenario's user in with tsh, on the scenario's workstation (again, if it was)."""
+    def sign_in(self, *, with_roles: Sequence[str]) -> None:
+        """Signs the scenario's user in with tsh, on the workstation, until the certificate has these roles."""
 
     def kube_servers(self) -> Sequence[JSON]:
         """`kube_server` resources of the scenario's Kubernetes cluster name."""

@@ -125,7 +125,7 @@ class Scenario:
     def make_signed_in_user(self, *roles: str) -> None:
         """A local user with these roles, signed in on the workstation."""
         self.teleport.create_user(roles)
-        self.teleport.sign_in()
+        self.teleport.sign_in(with_roles=roles)
 
     def make_user_with_guide_role(self) -> None:
         """A signed-in user who had the guide's role already when signing in."""
@@ -147,7 +147,7 @@ class Scenario:
         self.make_guide_role()
         self.teleport.grant(self.names.access_role)
         if sign_in_again:
-            self.teleport.sign_in()
+            self.teleport.sign_in(with_roles=("access", self.names.access_role))
 
     def make_serving_agent(self) -> None:
         """A joined agent, and a signed-in user who can use it."""

@@ -33,7 +33,7 @@ def impersonated(scenario: Scenario) -> None:
 @then("Teleport says that the user has no Kubernetes groups")
 def no_groups(scenario: Scenario) -> None:
     text = measured_text("no-kubernetes-groups", "kubectl-raw", scenario.teleport.version)
-    assert text.found_in(scenario.refusal_told_to_the_user())
+    assert text.filled() in scenario.refusal_told_to_the_user()
 
 
 @then("no request of that user reached the cluster")
@@ -44,9 +44,8 @@ def nothing_reached(scenario: Scenario) -> None:
 @then("the cluster forbids it to the user's group")
 def not_bound(scenario: Scenario, outcome: Routed) -> None:
     text = measured_text("group-not-bound", "kubectl", scenario.teleport.version)
-    assert text.found_in(
-        outcome.completed.stderr, user=scenario.names.user, namespace=scenario.names.namespace
-    )
+    expected = text.filled(user=scenario.names.user, namespace=scenario.names.namespace)
+    assert expected in outcome.completed.stderr
 
 
 @then("the user may neither delete pods nor read Secrets")

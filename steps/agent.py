@@ -46,13 +46,13 @@ def listed(scenario: Scenario) -> None:
 @then("the agent logs that no allow rule matched")
 def logs_wrong_account(scenario: Scenario) -> None:
     text = measured_text("wrong-account", "agent-log", scenario.teleport.version)
-    assert text.found_in(scenario.agent.logs(text.filled()))
+    assert text.filled() in scenario.agent.logs(text.filled())
 
 
 @then("the agent logs that no allow rule matched the role")
 def logs_wrong_role(scenario: Scenario) -> None:
     text = measured_text("wrong-arn", "agent-log", scenario.teleport.version)
-    assert text.found_in(scenario.agent.logs(text.filled()))
+    assert text.filled() in scenario.agent.logs(text.filled())
 
 
 @then("Teleport refused it because of its account")

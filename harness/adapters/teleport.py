@@ -8,20 +8,22 @@ import secrets
 import ssl
 import time
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 
 import pexpect
 
+from harness.adapters import processes
 from harness.adapters.kubernetes import read_json_lines
 from harness.adapters.teleport_server import HOST
 from harness.core import recording
-from harness.core.errors import EnvironmentBroken
+from harness.core.errors import EnvironmentBroken, NotObserved
 from harness.core.redaction import redactor
+from harness.core.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from harness.adapters.teleport_server import Administrator, Server
     from harness.environment import JSON
@@ -59,7 +61,8 @@ class Teleport:
         self._administrator = administrator
         self._ca_file = ca_file
         self._tsh = tsh
-        self._workstation = workstation
+        self._workstation = dict(workstation)
+        self._home = Path(workstation["HOME"])
         self._password = ""
         self._roles: list[str] = []
         self._made: list[str] = []
@@ -120,8 +123,42 @@ class Teleport:
         self._roles.append(role)
         self._administrator.must("users", "update", self.names.user, f"--set-roles={','.join(self._roles)}")
 
-    def sign_in(self) -> None:
-        """Signs the scenario's user in with tsh; tsh reads a password from a terminal only.
+    def sign_in(self, *, with_roles: Sequence[str]) -> None:
+        """Signs the scenario's user in with tsh, until the certificate has these roles.
+
+        The Auth Service of 13 sees a change of its SQLite backend up to a second late: whoever signs in
+        right after `tctl users update` gets the roles of before.
+
+        Args:
+            with_roles: Roles that the user was given.
+
+        Raises:
+            EnvironmentBroken: Signing in failed, or never gave these roles.
+        """
+
+        def roles() -> set[str]:
+            self._sign_in_once()
+            argv = [str(self._tsh), "status", "--format=json"]
+            completed = processes.run(argv, env=self._workstation, cwd=self._home, within=SIGN_IN_SECONDS)
+            told = processes.checked(completed, expected="tsh status to tell who is signed in").stdout
+            return set(json.loads(told)["active"]["roles"])
+
+        try:
+            eventually(
+                roles,
+                lambda seen: seen == set(with_roles),
+                expected=f"{self.names.user} to be signed in with roles {', '.join(with_roles)}",
+                within=SIGN_IN_SECONDS,
+            )
+        except NotObserved as error:
+            raise EnvironmentBroken(
+                expected=f"{self.names.user} to be signed in with roles {', '.join(with_roles)}",
+                seen=str(error),
+                remedy="see the evidence of this scenario",
+            ) from error
+
+    def _sign_in_once(self) -> None:
+        """One `tsh login`; it reads a password from a terminal only.
 
         The port is given: without one, `tsh login` of 13 looks for it without the HTTPS proxy.
 

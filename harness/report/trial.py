@@ -136,7 +136,9 @@ def judge(error: BaseException, phase: Phase) -> tuple[Verdict, Reason]:
     if isinstance(error, NotApplicable) and phase != "teardown":
         return Verdict.NOT_APPLICABLE, _reason(error.code, error.text)
     if isinstance(error, AssertionError) and phase == "call":
-        return Verdict.FAILED, _reason("not-as-claimed", str(error) or "an assertion without a message")
+        # pytest explains where each operand came from, with the whole objects: the traceback keeps that.
+        said = str(error).partition("\n +")[0]
+        return Verdict.FAILED, _reason("not-as-claimed", said or "an assertion without a message")
     if isinstance(error, pytest.skip.Exception):
         text = f"a skip says nothing of the product, raise Withheld or NotApplicable instead: {error}"
         return Verdict.ERROR, _reason("skipped-in-step", text)
