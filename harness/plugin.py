@@ -47,6 +47,9 @@ ENVIRONMENT_VARIABLE = "CONFORMANCE_ENVIRONMENT"
 RESULTS_VARIABLE = "CONFORMANCE_RESULTS"
 
 _RESULTS_FOLDER = pytest.StashKey[Path]()
+SCENARIO_SECONDS = 900
+"""A scenario that takes longer hangs in something that has no budget: it ends as an error."""
+
 _WORKER_INPUT = "conformance_results_folder"
 
 _NO_ENVIRONMENT = (
@@ -66,7 +69,9 @@ def run_arguments(*, workers: int = 1, exit_first: bool = False) -> list[str]:
     parallel = (
         ["-n", str(workers), "--dist", "load", "--maxschedchunk", "1"] if workers > 1 else ["-p", "no:xdist"]
     )
-    return ["features", *parallel, *(["--exitfirst"] if exit_first else [])]
+    # Every wait has its own budget; the sum of a scenario's may pass the time limit of the suite's own tests.
+    limit = ["-o", f"timeout={SCENARIO_SECONDS}"]
+    return ["features", *limit, *parallel, *(["--exitfirst"] if exit_first else [])]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

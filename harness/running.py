@@ -11,7 +11,7 @@ import json
 import shutil
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -200,7 +200,8 @@ def _scenarios(settings: Settings, chosen: Sequence[ScenarioRecord], folder: Pat
     if written is None:
         return
     results = folder / RESULTS_NAME
-    command = tuple(settings.command_line())
+    # What runs one scenario again has the same environment, and no other selection.
+    command = tuple(replace(settings, scenario=(), keyword=None, profile=(), exit_first=False).command_line())
     first = 1
     alone = tuple(record.id for record in chosen if record.alone)
     together = tuple(record.id for record in chosen if not record.alone)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.adapters import processes
 from harness.adapters.agent_controls import CanaryCall, MendedToken
@@ -47,6 +47,9 @@ UNINSTALL_SECONDS = 90.0
 
 CHALLENGE_HEADER = "x-teleport-challenge"
 TOKEN_AUDIENCE = "sts.amazonaws.com"  # noqa: S105  # an audience is no secret
+HOPELESS = frozenset({"CrashLoopBackOff", "ErrImagePull", "ImagePullBackOff", "CreateContainerError"})
+"""Reasons to wait that do not pass by themselves within any budget of a scenario."""
+
 _TROUBLE = re.compile(r"\b(ERRO|WARN|ERROR|WARNING)\b")
 
 
@@ -290,24 +293,17 @@ class Agent:
         """
 
         def look() -> JSON:
-            return self._api.get(self._pod_path) or {}
+            return _summary(self._api.get(self._pod_path) or {})
 
-        def is_ready(pod: JSON) -> bool:
-            if not pod or pod["metadata"]["uid"] == other_than or pod["metadata"].get("deletionTimestamp"):
-                return False
-            conditions = pod.get("status", {}).get("conditions", [])
-            return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-        pod = eventually(
+        eventually(
             look,
-            is_ready,
+            lambda pod: pod["ready"] and not pod["deleted"] and pod["uid"] != other_than,
             expected=f"pod {self.names.release}-0 to be ready",
             within=READY_SECONDS,
             failed=_waits_in_vain,
             last_words=self.last_error,
         )
-        recording.record_oracle("kubernetes", f"pod {self.names.release}-0", pod["status"])
-        return pod
+        return self.pod()
 
     def host_id(self) -> str:
         """The host id in the state Secret; empty while there is none."""
@@ -436,15 +432,23 @@ class Agent:
         return len(self._account.calls())
 
 
-def _waits_in_vain(pod: JSON) -> str | None:
+def _summary(pod: JSON) -> dict[str, Any]:
+    """What waiting for a pod looks at; short enough to be shown as it is."""
+    status = pod.get("status", {})
+    metadata = pod.get("metadata", {})
+    return {
+        "uid": metadata.get("uid", ""),
+        "deleted": "deletionTimestamp" in metadata,
+        "phase": status.get("phase", "absent"),
+        "ready": any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", [])),
+        "containers": [container.get("state", {}) for container in status.get("containerStatuses", [])],
+    }
+
+
+def _waits_in_vain(pod: Mapping[str, Any]) -> str | None:
     """Why waiting for readiness is pointless, or None."""
-    for status in pod.get("status", {}).get("containerStatuses", []):
-        waiting = status.get("state", {}).get("waiting", {})
-        if waiting.get("reason") in {
-            "CrashLoopBackOff",
-            "ErrImagePull",
-            "ImagePullBackOff",
-            "CreateContainerError",
-        }:
+    for container in pod["containers"]:
+        waiting = container.get("waiting", {})
+        if waiting.get("reason") in HOPELESS:
             return f"{waiting['reason']}: {waiting.get('message', '')}"
     return None
