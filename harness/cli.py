@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from harness import environments, running
 from harness.adapters import processes
 from harness.adapters.checks import run_checks
 from harness.core import settings as settings_
-from harness.core.errors import ConformanceError, EnvironmentBroken
+from harness.core.errors import ConformanceError, EnvironmentBroken, UsageError
 from harness.core.redaction import redact
 from harness.environments import state
 from harness.report.verify import verify
@@ -87,7 +88,8 @@ def up(**options: Any) -> None:
         try:
             written = environment.start()
         except BaseException:
-            environment.end()
+            for leftover in environments.described(environment.end()):
+                _tell(f"left behind: {leftover}")
             raise
         environment.stand()
     _tell(f"{written.name} is up after {written.seconds['total']} s")
@@ -154,7 +156,7 @@ def verify_(file: Path) -> None:
     try:
         document = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise EnvironmentBroken(
+        raise UsageError(
             expected=f"a conformance report in {file}",
             seen=str(error),
             remedy="name a conformance-report.json",
@@ -180,6 +182,7 @@ def _settings(options: dict[str, Any]) -> settings_.Settings:
     loaded = settings_.load(given, os.environ, Path("pyproject.toml"))
     # From here on nothing of the user's set-up may be found by a library.
     processes.seal(os.environ)
+    environments.check(loaded)
     return loaded
 
 
@@ -188,7 +191,7 @@ def _end(found: Path) -> None:
     if leftovers:
         raise EnvironmentBroken(
             expected=f"nothing to be left of {found.name}",
-            seen="; ".join(f"{left.entry.kind} {left.entry.what}: {left.reason}" for left in leftovers),
+            seen="; ".join(environments.described(leftovers)),
             remedy=f"remove it by hand, then {found}",
         )
     _tell(f"{found.name}: removed")
@@ -211,8 +214,11 @@ def entry() -> None:
         error.show()
         sys.exit(USAGE)
     except running.Interrupted as interrupted:
-        click.echo(f"{interrupted.signal_name}: ended; nothing was left behind", err=True)
+        click.echo(f"{interrupted.signal_name}: ended", err=True)
         sys.exit(3)
+    except Exception:  # noqa: BLE001  # Python's own exit code would be 1: "a scenario failed"
+        click.echo(f"the suite broke, please report it:\n{redact(traceback.format_exc())}", err=True)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

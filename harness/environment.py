@@ -133,16 +133,25 @@ class Refusal:
 
     @property
     def cause(self) -> str:
-        """Why the rule does not admit what STS answered: `account`, `arn`, or `none` where it does.
+        """Why no rule admits what STS answered: `account`, `arn`, or `none` where a rule does.
 
-        In a rule's ARN `*` stands for any text, slashes too, and `?` for one character.
+        A rule admits who has its account and matches its ARN; what a rule leaves out, anyone has. In its ARN
+        `*` stands for any text, slashes too, and `?` for one character. Where STS answered nothing, the rule
+        was not the cause.
         """
-        if not {account for account, _ in self.answered} & {account for account, _ in self.allowed}:
-            return "account"
-        patterns = [re.escape(arn).replace(r"\*", ".*").replace(r"\?", ".") for _, arn in self.allowed]
-        if any(re.fullmatch(pattern, arn) for pattern in patterns for _, arn in self.answered):
+        same_account = [
+            (pattern, arn)
+            for allowed, pattern in self.allowed
+            for account, arn in self.answered
+            if allowed in {"", account}
+        ]
+        if any(not pattern or _matches(pattern, arn) for pattern, arn in same_account) or not self.answered:
             return "none"
-        return "arn"
+        return "arn" if same_account else "account"
+
+
+def _matches(pattern: str, arn: str) -> bool:
+    return bool(re.fullmatch(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), arn))
 
 
 @dataclass(frozen=True)

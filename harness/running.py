@@ -10,7 +10,9 @@ import contextlib
 import json
 import shutil
 import signal
+import tempfile
 import time
+import traceback
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
     from harness.catalogue import ScenarioRecord
     from harness.core.settings import Settings
+    from harness.report.deviations import Deviation
     from harness.report.model import Report
 
 CLONE = Path(__file__).resolve().parents[1]
@@ -105,6 +108,8 @@ def run(settings: Settings, tell: Callable[[str], None]) -> int:
     """
     records = read_catalogue(CLONE / "features")
     chosen = select(records, keyword=settings.keyword, ids=settings.scenario, profiles=settings.profile)
+    # All that the user may have got wrong comes first: an earlier report is worth more than a misspelt run.
+    deviations = load_deviations(CLONE / "known-deviations.yaml", {record.id for record in records})
     folder = prepare(settings.report_dir.resolve())
     Plan(tuple(record.id for record in chosen), of=len(chosen)).write(folder / PLAN_NAMES[0])
     outcome = Outcome()
@@ -119,13 +124,18 @@ def run(settings: Settings, tell: Callable[[str], None]) -> int:
         except MissingComponents as missing:
             outcome.missing_real = True
             outcome.not_run = Reason("components-missing", str(missing))
-        except ConformanceError as broken:
+        except UsageError:
+            raise
+        except Exception as broken:  # noqa: BLE001  # a defect of ours must not cost the report either
             outcome.environment_error = True
-            outcome.not_run = Reason("environment-error", str(broken))
+            ours = isinstance(broken, ConformanceError)
+            text = str(broken) if ours else f"the suite broke, please report it:\n{_traceback(broken)}"
+            outcome.not_run = Reason("environment-error", text)
         # From here on a second signal must not cost the report.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        return _conclude(settings, records, chosen, folder=folder, outcome=outcome, tell=tell)
+        _ignore_signals()
+        return _conclude(
+            settings, records, chosen, deviations=deviations, folder=folder, outcome=outcome, tell=tell
+        )
 
 
 @contextlib.contextmanager
@@ -133,8 +143,7 @@ def signals() -> Iterator[None]:
     """Makes SIGINT and SIGTERM an exception of the main thread, once."""
 
     def interrupt(number: int, _frame: object) -> None:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_IGN)
+        _ignore_signals()
         raise Interrupted(signal.Signals(number).name)
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -143,6 +152,15 @@ def signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _traceback(error: Exception) -> str:
+    return "".join(traceback.format_exception(error)).rstrip()
 
 
 def prepare(folder: Path) -> Path:
@@ -163,6 +181,8 @@ def prepare(folder: Path) -> Path:
             )
         for path in there:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass  # told now, not after the run
     except OSError as error:
         raise UsageError(
             expected=f"to write the report to {folder}",
@@ -180,8 +200,11 @@ def _carry_out(
     tell: Callable[[str], None],
 ) -> None:
     if settings.reuse is not None:
-        outcome.written, _ = state.read(environments.folder(settings.reuse) / state.STATE_FILE)
-        _scenarios(settings, chosen, folder, outcome)
+        found = environments.folder(settings.reuse)
+        outcome.written, _ = state.read(found / state.STATE_FILE)
+        _check_real(settings, outcome.written)
+        with environments.in_use(found):
+            _scenarios(settings, chosen, folder, outcome)
         return
     with environments.owned(settings, tell) as environment:
         try:
@@ -191,7 +214,9 @@ def _carry_out(
             _check_real(settings, outcome.written)
             _scenarios(settings, chosen, folder, outcome)
         finally:
-            _leave(settings, environment, folder, outcome, tell)
+            # A signal that comes now ends nothing sooner, and would leave something behind.
+            _ignore_signals()
+            _leave(settings, environment, chosen, folder=folder, outcome=outcome, tell=tell)
 
 
 def _scenarios(settings: Settings, chosen: Sequence[ScenarioRecord], folder: Path, outcome: Outcome) -> None:
@@ -243,27 +268,40 @@ def _check_real(settings: Settings, written: state.State) -> None:
 def _leave(
     settings: Settings,
     environment: environments.Provisioned,
+    chosen: Sequence[ScenarioRecord],
+    *,
     folder: Path,
     outcome: Outcome,
     tell: Callable[[str], None],
 ) -> None:
-    """Keeps the logs; ends the environment, or leaves it standing where the user wants so."""
-    if outcome.written is not None:
-        environments.keep_logs(outcome.written, folder / LOGS_FOLDER)
-    all_passed = _reported(folder / RESULTS_NAME) <= {str(Verdict.PASSED)} and not outcome.interrupted
-    if settings.keep == "always" or (settings.keep == "on-failure" and not all_passed):
-        environment.stand()
-        tell(
-            f"environment kept: ./conformance run --reuse {environment.name}; ./conformance down {environment.name}"
-        )
-        return
-    outcome.leftovers = [f"{left.entry.kind} {left.entry.what}: {left.reason}" for left in environment.end()]
+    """Keeps the logs; ends the environment, or leaves it standing where the user wants so.
+
+    One that never came up is of no use to anybody and is always ended.
+    """
+    up = outcome.written is not None
+    wanted = settings.keep == "always" or (
+        settings.keep == "on-failure" and not _all_passed(chosen, folder / RESULTS_NAME)
+    )
+    try:
+        environments.keep_logs(environment.folder, folder / LOGS_FOLDER)
+    finally:
+        if up and wanted:
+            environment.stand()
+            name = environment.name
+            tell(f"environment kept: ./conformance run --reuse {name}; ./conformance down {name}")
+        else:
+            outcome.leftovers = environments.described(environment.end())
 
 
-def _reported(results: Path) -> set[str]:
-    if not results.exists():
-        return {str(Verdict.NOT_RUN)}
-    return {str(json.loads(line)["verdict"]) for line in results.read_text().splitlines() if line.strip()}
+def _all_passed(chosen: Sequence[ScenarioRecord], results: Path) -> bool:
+    """Whether every planned scenario was reported, and none otherwise than passed."""
+    lines = results.read_text().splitlines() if results.exists() else []
+    try:
+        reported = [json.loads(line) for line in lines if line.strip()]
+    except ValueError:  # torn by the end of pytest
+        return False
+    passed = {line["id"] for line in reported if line["verdict"] == Verdict.PASSED}
+    return len(passed) == len(reported) and passed == {record.id for record in chosen}
 
 
 def _conclude(
@@ -271,6 +309,7 @@ def _conclude(
     records: Sequence[ScenarioRecord],
     chosen: Sequence[ScenarioRecord],
     *,
+    deviations: Sequence[Deviation],
     folder: Path,
     outcome: Outcome,
     tell: Callable[[str], None],
@@ -281,7 +320,7 @@ def _conclude(
         [record.id for record in chosen],
         folder / RESULTS_NAME,
         _facts(settings, outcome),
-        deviations=load_deviations(CLONE / "known-deviations.yaml", {record.id for record in records}),
+        deviations=deviations,
         not_run=outcome.not_run,
     )
     path = folder / REPORT_NAME
@@ -293,6 +332,8 @@ def _conclude(
             seen="; ".join(problems[:5]),
             remedy="this is a defect of the suite: please report it with the report",
         )
+    if outcome.environment_error and not report.summary[Verdict.NOT_RUN]:
+        tell(outcome.not_run.text)  # the summary tells it for scenarios that did not run
     for line in summary_lines(
         report, report_path=path, leftovers=outcome.leftovers, interrupted=outcome.interrupted
     ):

@@ -186,9 +186,18 @@ class Scenario:
         return [self.aws.trust(self.names.service_account)]
 
     def identity_of_a_pod(self) -> tuple[str, str]:
-        """Account and role that STS tells a pod of the service account (claim s1.ready)."""
+        """Account and role that STS tells a pod of the service account (claim s1.ready).
+
+        Raises:
+            AssertionError: STS did not tell it.
+        """
         log = self.kubernetes.run_pod("who-am-i", IDENTITY_IMAGE, ["sts", "get-caller-identity"])
-        answer: dict[str, Any] = json.loads(log)
+        try:
+            answer: dict[str, Any] = json.loads(log)
+        except ValueError:
+            raise AssertionError(
+                f"expected: a pod that STS tells who it is\nseen: {log.strip()[-500:]}"
+            ) from None
         # arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION
         return answer["Account"], answer["Arn"].split("/")[1]
 

@@ -11,7 +11,7 @@ from harness.adapters.agent_controls import CanaryCall, MendedToken
 from harness.adapters.kubernetes_api import RefusedError
 from harness.adapters.teleport import newest
 from harness.core import recording
-from harness.core.errors import NotObserved
+from harness.core.errors import NotObserved, TransientOracleError
 from harness.core.waiting import eventually, stays
 from harness.environment import Joined, Refusal, Restarted
 
@@ -315,8 +315,8 @@ class Agent:
         """Log of the agent's pod; empty while there is none to read."""
         try:
             text = self._api.text("GET", f"{self._pod_path}/log?container=teleport")
-        except RefusedError as error:
-            recording.record_oracle("kubernetes", f"log of pod {self.names.release}-0", error.message)
+        except (RefusedError, TransientOracleError) as error:
+            recording.record_oracle("kubernetes", f"log of pod {self.names.release}-0", str(error))
             return ""
         recording.record_oracle("kubernetes", f"log of pod {self.names.release}-0", text)
         return text

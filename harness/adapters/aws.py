@@ -124,6 +124,8 @@ class Account:
         self._issuer = issuer.removeprefix("https://")
         self._clients = clients
         self._gateway = gateway
+        # The guide's commands make the first of them, too.
+        self._roles = [names.role]
 
     def create_role(self, *, name: str | None = None, service_account: str | None = None) -> str:
         """Creates an IAM role that a service account may assume (claim s1.trust); returns its ARN.
@@ -136,6 +138,7 @@ class Account:
             "Version": "2012-10-17",
             "Statement": [self.trust(service_account or self.names.service_account)],
         }
+        self._roles = list(dict.fromkeys([*self._roles, name or self.names.role]))
         answer = self._clients.client("iam").create_role(
             RoleName=name or self.names.role, AssumeRolePolicyDocument=json.dumps(trust)
         )
@@ -201,11 +204,11 @@ class Account:
             recording.record_oracle("aws", "canary call", str(error))
 
     def undo(self) -> None:
-        """Ends all disruption and removes the role and the policy of the scenario."""
+        """Ends all disruption and removes the roles and the policy of the scenario."""
         self._gateway.call("DELETE", f"/roles/{quote(self.names.role)}/disruption")
         iam = self._clients.client("iam")
         for remove, arguments in (
-            (iam.delete_role, {"RoleName": self.names.role}),
+            *((iam.delete_role, {"RoleName": role}) for role in self._roles),
             (
                 iam.delete_policy,
                 {"PolicyArn": f"arn:aws:iam::{self.account_id}:policy/{self.names.policy}"},

@@ -49,10 +49,10 @@ def publish(given: Path, folder: Path) -> Chart:
     """
     folder.mkdir(parents=True, exist_ok=True)
     metadata = _metadata(given)
-    if metadata.get("name") != NAME:
+    if metadata.get("name") != NAME or not metadata.get("version"):
         raise UsageError(
-            expected=f"--chart to name the chart {NAME}",
-            seen=f"chart {metadata.get('name')!r} in {given}",
+            expected=f"--chart to name the chart {NAME}, in some version",
+            seen=f"chart {metadata.get('name')!r}, version {metadata.get('version')!r}, in {given}",
             remedy="name the folder that holds the chart's Chart.yaml, or its packed archive",
         )
     archive = folder / f"{NAME}-{metadata['version']}.tgz"
@@ -77,8 +77,11 @@ def _metadata(given: Path) -> dict[str, Any]:
             with tarfile.open(given) as packed:
                 member = packed.extractfile(f"{NAME}/Chart.yaml")
                 text = member.read().decode() if member else ""
-        metadata: dict[str, Any] = yaml.safe_load(text)
-    except (OSError, KeyError, tarfile.TarError, yaml.YAMLError) as error:
+        metadata = yaml.safe_load(text)
+        if not isinstance(metadata, dict):
+            raise TypeError("its Chart.yaml holds no mapping")  # noqa: TRY301  # told as the others are
+    # A file cut short: EOFError. One that is no text: ValueError.
+    except (OSError, EOFError, KeyError, TypeError, ValueError, tarfile.TarError, yaml.YAMLError) as error:
         raise UsageError(
             expected=f"--chart to name a folder with Chart.yaml, or a packed {NAME} chart",
             seen=f"{given}: {error}",

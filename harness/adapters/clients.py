@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.adapters import processes
+from harness.core.errors import EnvironmentBroken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,9 +44,19 @@ def versions(programs: Path, *, env: Mapping[str, str], cwd: Path) -> dict[str, 
         found = re.search(r"\d+\.\d+(\.\d+)?\S*", text)
         return found.group().rstrip('",') if found else text.strip()
 
-    kubectl = json.loads(output("kubectl", "version", "--client", "-o", "json"))
     return {
         "aws": number(output("aws", "--version")),
-        "kubectl": str(kubectl["clientVersion"]["gitVersion"]),
+        "kubectl": _kubectl_version(output("kubectl", "version", "--client", "-o", "json")),
         "helm": number(output("helm", "version")),
     }
+
+
+def _kubectl_version(text: str) -> str:
+    try:
+        return str(json.loads(text)["clientVersion"]["gitVersion"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise EnvironmentBroken(
+            expected="`kubectl version --client -o json` to tell clientVersion.gitVersion",
+            seen=text.strip()[:300] or "nothing",
+            remedy="check that kubectl beside kube-apiserver is a real one",
+        ) from error

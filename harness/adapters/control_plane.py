@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import ssl
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.error import URLError
 
 import yaml
 
 from harness.adapters import processes
-from harness.core.errors import MissingComponents
+from harness.core.errors import EnvironmentBroken, MissingComponents
 from harness.core.files import write_secret
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def start(
         argv = [str(programs / name), *arguments]
         return processes.start(name, argv, env=env, cwd=folder, log=folder / f"{name}.log", ledger=ledger)
 
-    launch("etcd", *_etcd_arguments(folder, ports))
+    etcd = launch("etcd", *_etcd_arguments(folder, ports))
     api = launch(
         "kube-apiserver", *_apiserver_arguments(folder, ports, authority, serving, admin, signing, issuer)
     )
@@ -135,12 +135,12 @@ def start(
         daemon=api,
         what="kube-apiserver ready",
         within=READY_SECONDS,
+        needs=[etcd],
     )
     launch(
         "kube-controller-manager", *_manager_arguments(folder, ports, authority, manager_kubeconfig, signing)
     )
-    version = json.loads(_get(f"{server}/version", context) or "{}").get("gitVersion", "")
-    return ControlPlane(**(vars(made) | {"version": version}))
+    return replace(made, version=_version(server, context))
 
 
 def kubeconfig(path: Path, server: str, authority: Authority, client: KeyPair) -> Path:
@@ -186,6 +186,18 @@ def _get(url: str, context: ssl.SSLContext) -> str | None:
             return text
     except (URLError, OSError):
         return None
+
+
+def _version(server: str, context: ssl.SSLContext) -> str:
+    answer = _get(f"{server}/version", context) or ""
+    try:
+        return str(json.loads(answer)["gitVersion"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise EnvironmentBroken(
+            expected=f"{server}/version to tell the version of kube-apiserver",
+            seen=answer[:300] or "no answer",
+            remedy="check that the program is a kube-apiserver, and its log",
+        ) from error
 
 
 def _etcd_arguments(folder: Path, ports: Mapping[str, int]) -> list[str]:

@@ -45,7 +45,7 @@ class Cluster:
         self._api = api
         self._audit_log = audit_log
         # Only what is written from now on concerns this scenario.
-        self._audit_from = audit_log.stat().st_size if audit_log and audit_log.exists() else 0
+        self._audit_from = end_of_lines(audit_log) if audit_log else 0
 
     @property
     def _namespace(self) -> str:
@@ -236,6 +236,16 @@ class _RequestsInTheirName:
             expected="the API server's audit log to show a request made by the harness",
             within=POD_SECONDS,
         )
+
+
+def end_of_lines(path: Path) -> int:
+    """Byte offset behind the last whole line of a growing file; 0 where there is none.
+
+    The file's size will not do: whoever reads from within a line takes its rest for a broken one.
+    """
+    if not path.exists():
+        return 0
+    return path.read_bytes().rfind(b"\n") + 1
 
 
 def read_json_lines(path: Path, start: int = 0) -> list[dict[str, Any]]:

@@ -31,6 +31,10 @@ COLLECTIONS = {
 """Where objects of a kind live; only kinds that the harness itself makes."""
 
 
+PASSING = frozenset({429, 503})
+"""HTTP statuses of an API server that is overloaded, starting or stopping: asking again may help."""
+
+
 class RefusedError(EnvironmentBroken):
     """The API server refused a call of the harness.
 
@@ -89,6 +93,8 @@ class KubernetesAPI:
             raise TransientOracleError(f"the API server did not answer: {error}") from error
         data = answer.data or b""
         text: str = data.decode(errors="replace") if isinstance(data, bytes) else str(data)
+        if answer.status in PASSING:
+            raise TransientOracleError(f"the API server could not serve: {answer.status}: {text[:300]}")
         if answer.status >= 400:
             try:
                 message = str(json.loads(text)["message"])

@@ -37,6 +37,11 @@ SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
 STOP_SECONDS = 10.0
 """How long a process may take to end after SIGTERM before it is killed."""
 
+ROUNDS = 3
+"""How often clean-up looks for processes of a run: one that is told to end may start another first."""
+
+_handles: list[subprocess.Popen[bytes]] = []  # Python warns of a handle that goes before its process does
+
 
 def base_environment(home: Path, run: str, path: Sequence[Path] = ()) -> dict[str, str]:
     """The environment of a child, built from empty.
@@ -103,7 +108,7 @@ def run(
         stdout, stderr = process.communicate(stdin, timeout=within)
     except subprocess.TimeoutExpired:
         _kill_group(process.pid)
-        stdout, stderr = process.communicate()
+        stdout, stderr = _printed_until_killed(process)
         _record(argv, shown_as, -signal.SIGKILL, (stdout, stderr), started=started, cwd=cwd)
         last = (stderr or stdout).strip().splitlines()
         raise EnvironmentBroken(
@@ -207,6 +212,7 @@ def start(
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+            _handles.append(process)
     except OSError as error:
         raise EnvironmentBroken(
             expected=f"{name} to start from {argv[0]}",
@@ -242,7 +248,10 @@ def stop_all(run_id: str, *, first: Iterable[str] = (), patience: float = STOP_S
     wanted = set(first)
     early = [p for p in marked(run_id) if wanted & {Path(part).name for part in _command_line(p)}]
     _end(early, patience)
-    _end(marked(run_id), patience)
+    for _ in range(ROUNDS):
+        if not (found := marked(run_id)):
+            break
+        _end(found, patience)
     return [f"process {process.pid} {' '.join(_command_line(process))[:120]}" for process in marked(run_id)]
 
 
@@ -270,26 +279,42 @@ def free_port() -> int:
 
 
 def wait_until(
-    ready: Callable[[], bool], *, daemon: Daemon, what: str, within: float, interval: float = 0.05
+    ready: Callable[[], bool],
+    *,
+    daemon: Daemon,
+    what: str,
+    within: float,
+    interval: float = 0.05,
+    needs: Sequence[Daemon] = (),
 ) -> None:
     """Waits until a daemon serves; told at once, with its last words, when it dies.
 
+    Args:
+        ready: Whether it serves.
+        daemon: The one that is waited for.
+        what: What is waited for, in words.
+        within: Seconds until it must serve.
+        interval: Seconds between the first two looks.
+        needs: Daemons without which it will never serve.
+
     Raises:
-        EnvironmentBroken: It died, or is not ready in time.
+        EnvironmentBroken: It, or one that it needs, died, or it is not ready in time.
     """
+    concerned = (*needs, daemon)
     try:
         eventually(
             ready,
             bool,
             expected=what,
             within=within,
-            failed=lambda _ready: daemon.exited(),
+            failed=lambda _ready: next(filter(None, (one.exited() for one in concerned)), None),
             interval=interval,
             last_words=daemon.last_words,
         )
     except NotObserved as error:
         # A daemon of the environment says nothing about the product, whatever became of it.
-        daemon.must_be_alive()
+        for one in concerned:
+            one.must_be_alive()
         raise EnvironmentBroken(
             expected=f"{what} within {within:g} s",
             seen=f"{daemon.name} runs and does not answer; its last words:\n{daemon.last_words()}",
@@ -331,6 +356,21 @@ def _end(processes: list[psutil.Process], patience: float) -> None:
         with contextlib.suppress(psutil.Error):
             process.kill()
     psutil.wait_procs(alive, timeout=5)
+
+
+def _printed_until_killed(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What a killed program printed; a child in a session of its own may hold its pipes open for ever."""
+    try:
+        return process.communicate(timeout=1)
+    except subprocess.TimeoutExpired as error:
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+        process.wait()
+        stdout, stderr = (
+            bytes(part or b"").decode(errors="replace") for part in (error.stdout, error.stderr)
+        )
+        return stdout, stderr
 
 
 def _kill_group(pid: int) -> None:

@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.adapters.processes import MARK
+from harness.adapters.processes import base_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CLONE = Path(__file__).resolve().parents[2]
+KEPT = ("TERM", "NO_COLOR", "COLUMNS", "TZ")
+"""The only variables of the user's that pytest gets: how its lines look."""
+
 PATIENCE = 20.0
 """Seconds that pytest has to undo the running scenarios after a signal, before it is killed."""
 
@@ -32,13 +35,15 @@ def run(arguments: Sequence[str], *, run_id: str, environment: Path, plan: Path,
     Returns:
         pytest's exit status; negative for the signal that ended it.
     """
+    home = environment.parent / "homes" / "pytest"
+    home.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "pytest", "-q", *arguments],
         env={
-            **os.environ,
+            **{name: os.environ[name] for name in KEPT if name in os.environ},
+            **base_environment(home, run_id),
             # The scenarios' steps are compiled once, not in each worker.
             "PYTHONPATH": str(CLONE),
-            MARK: run_id,
             "CONFORMANCE_ENVIRONMENT": str(environment),
             "CONFORMANCE_PLAN": str(plan),
             "CONFORMANCE_RESULTS": str(results),

@@ -15,11 +15,11 @@ from urllib.error import HTTPError, URLError
 import pexpect
 
 from harness.adapters import processes
-from harness.adapters.kubernetes import read_json_lines
+from harness.adapters.kubernetes import end_of_lines, read_json_lines
 from harness.adapters.teleport_server import HOST
 from harness.core import recording
 from harness.core.errors import EnvironmentBroken, NotObserved
-from harness.core.redaction import redactor
+from harness.core.redaction import redact, redactor
 from harness.core.waiting import eventually
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Teleport:
         self._roles: list[str] = []
         self._made: list[str] = []
         # Only what happens from now on concerns this scenario.
-        self._audit_from = server.audit_log.stat().st_size if server.audit_log.exists() else 0
+        self._audit_from = end_of_lines(server.audit_log)
 
     def create(self, resource: JSON) -> None:
         """Creates a resource, or replaces it.
@@ -168,7 +168,8 @@ class Teleport:
         started = time.monotonic()
         argv = ["login", f"--proxy={HOST}:443", f"--user={self.names.user}"]
         # A profile that is still valid would be used as it is, with the roles of then (claim ts.relogin).
-        pexpect.run(f"{self._tsh} logout", env=dict(self._workstation), timeout=SIGN_IN_SECONDS)
+        logout = [str(self._tsh), "logout"]
+        processes.run(logout, env=self._workstation, cwd=self._home, within=SIGN_IN_SECONDS)
         child = pexpect.spawn(
             str(self._tsh),
             argv,
@@ -184,7 +185,8 @@ class Teleport:
             child.close(force=True)
             raise EnvironmentBroken(
                 expected=f"tsh to sign {self.names.user} in",
-                seen=str(child.before or error)[-500:],
+                # A terminal may have echoed the password; cut after redaction, or half of it could stay.
+                seen=redact(str(child.before or error))[-500:],
                 remedy="see the evidence of this scenario; is the proxy still running?",
             ) from error
         child.close()
@@ -199,7 +201,7 @@ class Teleport:
         if child.exitstatus != 0:
             raise EnvironmentBroken(
                 expected=f"tsh to sign {self.names.user} in",
-                seen=f"exit status {child.exitstatus}: {output.strip()[-500:]}",
+                seen=f"exit status {child.exitstatus}: {redact(output).strip()[-500:]}",
                 remedy="see the evidence of this scenario",
             )
 

@@ -304,7 +304,7 @@ def _settle_reuse(values: dict[str, Any], sources: dict[str, str]) -> None:
     if "reuse" not in values:
         return
     weaker = {_KUBEBUILDER_SOURCE, _FILE_SOURCE} - {sources["reuse"]}
-    for name in ("teleport", "control_plane", "chart", "keep"):
+    for name in ("teleport", "control_plane", "chart", "helm", "guide_edition", "name", "keep"):
         if name not in values:
             continue
         if sources[name] not in weaker:

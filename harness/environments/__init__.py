@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import shutil
 from typing import TYPE_CHECKING
 
 from harness.adapters import processes
-from harness.core.errors import UsageError
+from harness.core.errors import EnvironmentBroken, UsageError
 from harness.core.ledger import Ledger, replay
 from harness.core.redaction import redact
 from harness.environments import lab, lab_provisioning, state
+from harness.guide.editions import blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from harness.core.ledger import Leftover
@@ -37,6 +39,8 @@ def attach(path: Path) -> Environment:
         UsageError: There is none, or another version of the suite wrote it.
     """
     written, secrets = state.read(path)
+    # `pytest features/x.feature` comes here without the command, with all of the user's variables.
+    processes.seal(os.environ)
     return lab.Lab(written, secrets)
 
 
@@ -56,14 +60,41 @@ def owned(settings: Settings, report: Callable[[str], None]) -> Iterator[Provisi
     try:
         making.begin()
     except FileExistsError:
-        raise UsageError(
-            expected="a name that no environment has",
-            seen=f"{making.name} is there already",
-            remedy=f"reuse it (--reuse {making.name}), end it (./conformance down {making.name}) or choose another",
-        ) from None
+        raise _taken(making.name) from None
     with (making.folder / OWNER).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield Provisioned(making)
+
+
+@contextlib.contextmanager
+def in_use(found: Path) -> Iterator[None]:
+    """Keeps `cleanup` off a standing environment for a block; several runs may use one."""
+    with (found / OWNER).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+
+
+def check(settings: Settings) -> None:
+    """Checks what the user chose, as far as it can be told before anything is begun.
+
+    Raises:
+        UsageError: The environment to reuse is not there, a new one's name is taken, or the guide has no
+            such edition.
+    """
+    if settings.guide_edition is not None:
+        blocks(settings.guide_edition)
+    if settings.reuse is not None:
+        state.read(folder(settings.reuse) / state.STATE_FILE)
+    elif settings.name is not None and (state.RUNS / settings.name).exists():
+        raise _taken(settings.name)
+
+
+def _taken(name: str) -> UsageError:
+    return UsageError(
+        expected="a name that no environment has",
+        seen=f"{name} is there already",
+        remedy=f"reuse it (--reuse {name}), end it (./conformance down {name}) or choose another",
+    )
 
 
 class Provisioned:
@@ -74,6 +105,7 @@ class Provisioned:
         self._making = making
         self.name = making.name
         self.run = making.run
+        self.folder = making.folder
 
     def start(self) -> state.State:
         """Starts everything. Raises EnvironmentBroken."""
@@ -81,11 +113,11 @@ class Provisioned:
 
     def stand(self) -> None:
         """Leaves it standing: `cleanup` spares it, `down` ends it."""
-        (self._making.folder / STANDING).touch()
+        (self.folder / STANDING).touch()
 
     def end(self) -> list[Leftover]:
         """Ends and removes it; what could not be removed."""
-        return end(self._making.folder)
+        return end(self.folder)
 
 
 def folder(name: str) -> Path:
@@ -134,22 +166,32 @@ def end(found: Path) -> list[Leftover]:
     """
     leftovers = replay(Ledger(found / state.LEDGER_FILE), {"process": processes.undo_process})
     if not leftovers:
-        shutil.rmtree(found)
+        try:
+            shutil.rmtree(found)
+        except OSError as error:
+            raise EnvironmentBroken(
+                expected=f"to remove {found}", seen=str(error), remedy=f"remove {found} by hand"
+            ) from error
     return leftovers
 
 
-def keep_logs(written: state.State, target: Path) -> None:
+def described(leftovers: Iterable[Leftover]) -> list[str]:
+    """What could not be undone, one text each."""
+    return [f"{left.entry.kind} {left.entry.what}: {left.reason}" for left in leftovers]
+
+
+def keep_logs(found: Path, target: Path) -> None:
     """Copies the ends of the components' logs, redacted, beside a report.
 
     Args:
-        written: The environment.
+        found: The environment's folder; one that did not come up has logs too.
         target: Folder to make.
     """
     target.mkdir(parents=True, exist_ok=True)
     logs = [
-        *written.folder.glob("*/*.log"),
-        *written.folder.glob("*/calls.jsonl"),
-        written.path("teleport_audit"),
+        log
+        for pattern in ("*/*.log", "*/calls.jsonl", "*/data/log/events.log")
+        for log in found.glob(pattern)
     ]
     for log in logs:
         if log.is_file():

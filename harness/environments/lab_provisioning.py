@@ -63,16 +63,24 @@ def required(settings: Settings) -> tuple[Path, Path, Path]:
         "--chart DIR (teleport-kube-agent)": settings.chart,
     }
     missing = [option for option, value in given.items() if value is None]
-    if missing or settings.teleport is None or settings.control_plane is None or settings.chart is None:
+    seen = [f"not given: {'; '.join(missing)}"] if missing else []
+    for folder, check in (
+        (settings.teleport, teleport_server.require_programs),
+        (settings.control_plane, control_plane.require_programs),
+    ):
+        try:
+            if folder is not None:
+                check(folder.resolve())
+        except MissingComponents as error:
+            seen.append(f"{error.seen} ({folder})")
+    if seen or settings.teleport is None or settings.control_plane is None or settings.chart is None:
+        # All at once: nobody wants to be told of one program a run.
         raise MissingComponents(
             expected="real programs to make the lab of",
-            seen=f"not given: {'; '.join(missing)}",
+            seen="; ".join(seen),
             remedy="see 'Real programs' in README.md for where each comes from",
         )
-    teleport, plane = settings.teleport.resolve(), settings.control_plane.resolve()
-    teleport_server.require_programs(teleport)
-    control_plane.require_programs(plane)
-    return teleport, plane, settings.chart.resolve()
+    return settings.teleport.resolve(), settings.control_plane.resolve(), settings.chart.resolve()
 
 
 class Provisioning:
