@@ -26,6 +26,7 @@ Feature: Not seeing Kubernetes clusters?
     Given a user who signed in again after being given the guide's role
     When the user lists pods
     Then the cluster forbids it to the user's group
+    And kubectl says that the user cannot list pods
 
   @id:access.bound @guide:ts.viewers-bound @guide:ts.impersonation
   Scenario: A bound group may read, and neither write nor read Secrets

@@ -204,7 +204,7 @@ def _tell(text: str) -> None:
 def entry() -> None:
     """What `./conformance` runs: one clear paragraph instead of a traceback, and the design's exit codes."""
     try:
-        main(standalone_mode=False)
+        main(prog_name="./conformance", standalone_mode=False)
     except ConformanceError as error:
         click.echo(str(redact(str(error))), err=True)
         sys.exit(error.exit_code)

@@ -21,11 +21,11 @@ from pytest_bdd.steps import step_function_context_registry
 from harness.catalogue import folder_name, read_catalogue, read_feature
 from harness.core.errors import ConformanceError, EnvironmentBroken, Withheld, WithheldCode
 from harness.core.files import write_atomically
+from harness.core.findings import current_findings
 from harness.core.recording import Recorder, current_recorder
 from harness.core.redaction import redact
 from harness.core.verdicts import Verdict
 from harness.lint import PLAIN_TAGS, TAG_FAMILIES, lint
-from harness.report.findings import current_findings
 from harness.report.interrupt import tear_down_on_signals
 from harness.report.live import REPORT_ATTRIBUTE, LiveReporter, silence_pytest
 from harness.report.model import EVIDENCE_FOLDER

@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from harness.core.findings import note
+
 if TYPE_CHECKING:
     from harness.environment import JSON, Account, Agent, Cluster, Description, Teleport, Workstation
 
@@ -250,10 +252,22 @@ class Scenario:
             for record in self.kubernetes.audit(self.names.user)
         }
 
-    def refusal_told_to_the_user(self) -> str:
-        """What Teleport answers to a request for pods, unmasked by kubectl's own discovery (#9642)."""
+    def refusal_told_to_the_user(self, told_by_kubectl: str) -> str:
+        """What Teleport answers to a request for pods, unmasked by kubectl's own discovery (#9642).
+
+        Args:
+            told_by_kubectl: What plain `kubectl get pods` told; a finding where it hides the reason.
+        """
         path = f"/api/v1/namespaces/{self.names.namespace}/pods"
-        return self.workstation.kubectl("get", "--raw", path).completed.stderr
+        told = self.workstation.kubectl("get", "--raw", path).completed.stderr
+        shown = told_by_kubectl.strip().splitlines()
+        if shown and shown[-1] not in told:
+            note(
+                "product",
+                "s3.diagnosis",
+                f"`kubectl get pods` tells the user {shown[-1]!r}; the reason shows only with `kubectl get --raw`",
+            )
+        return told
 
     def refused_to_the_user(self) -> tuple[str, ...]:
         """Which of deleting pods and reading Secrets Kubernetes forbids to the signed-in user."""

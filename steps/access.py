@@ -31,9 +31,9 @@ def impersonated(scenario: Scenario) -> None:
 
 
 @then("Teleport says that the user has no Kubernetes groups")
-def no_groups(scenario: Scenario) -> None:
+def no_groups(scenario: Scenario, outcome: Routed) -> None:
     text = measured_text("no-kubernetes-groups", "kubectl-raw", scenario.teleport.version)
-    assert text.filled() in scenario.refusal_told_to_the_user()
+    assert text.filled() in scenario.refusal_told_to_the_user(outcome.completed.stderr)
 
 
 @then("no request of that user reached the cluster")
@@ -42,7 +42,12 @@ def nothing_reached(scenario: Scenario) -> None:
 
 
 @then("the cluster forbids it to the user's group")
-def not_bound(scenario: Scenario, outcome: Routed) -> None:
+def not_bound(outcome: Routed) -> None:
+    assert outcome.response_codes() == {403}
+
+
+@then("kubectl says that the user cannot list pods")
+def not_bound_told(scenario: Scenario, outcome: Routed) -> None:
     text = measured_text("group-not-bound", "kubectl", scenario.teleport.version)
     expected = text.filled(user=scenario.names.user, namespace=scenario.names.namespace)
     assert expected in outcome.completed.stderr

@@ -36,8 +36,8 @@ READY_SECONDS = 60.0
 CHALLENGE_SECONDS = 60.0
 """Budget until STS answered the Auth Service about a refused agent; a failing agent retries."""
 
-WATCH_SECONDS = 4.0
-"""How long a refused agent is watched; it retries several times in it."""
+WATCH_SECONDS = 2.0
+"""How long a refused agent is watched after its next attempt was refused as well."""
 
 AFTERWARDS_SECONDS = 1.0
 """How long AWS calls are watched for after a restart, on top of the restart itself."""
@@ -188,10 +188,18 @@ class Agent:
             NotObserved: STS was never asked, or a join followed.
             EnvironmentBroken: The watching was blind.
         """
-        challenged = eventually(
+        first = eventually(
             self._challenged,
             lambda calls: len(calls) > 0,
             expected=f"the Auth Service to ask STS about an agent in role {self.names.role}",
+            within=CHALLENGE_SECONDS,
+            last_words=self.last_error,
+        )
+        # Once is a refusal, twice is one that does not go away by itself: the tries of 13 came 3 and 13 s apart.
+        challenged = eventually(
+            self._challenged,
+            lambda calls: len(calls) > len(first),
+            expected="the agent to try again, and the Auth Service to ask STS again",
             within=CHALLENGE_SECONDS,
             last_words=self.last_error,
         )

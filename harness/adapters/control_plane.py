@@ -11,8 +11,8 @@ import json
 import ssl
 import urllib.request
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from typing import TYPE_CHECKING
-from urllib.error import URLError
 
 import yaml
 
@@ -184,7 +184,7 @@ def _get(url: str, context: ssl.SSLContext) -> str | None:
         with opener.open(url, timeout=5) as answer:
             text: str = answer.read().decode()
             return text
-    except (URLError, OSError):
+    except (HTTPException, OSError):
         return None
 
 

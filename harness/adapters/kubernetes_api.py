@@ -84,13 +84,7 @@ class KubernetesAPI:
             TransientOracleError: It did not answer.
         """
         headers = {"Accept": "application/json, */*", "Content-Type": content_type or "application/json"}
-        try:
-            answer = self._client.call_api(
-                method, self._host + path, header_params=headers, body=body, _request_timeout=30
-            )
-            answer.read()
-        except HTTPError as error:
-            raise TransientOracleError(f"the API server did not answer: {error}") from error
+        answer = self._send(method, path, headers, body)
         data = answer.data or b""
         text: str = data.decode(errors="replace") if isinstance(data, bytes) else str(data)
         if answer.status in PASSING:
@@ -111,11 +105,27 @@ class KubernetesAPI:
         """
         audit_id = str(uuid.uuid4())
         headers = {"Accept": "application/json", "Impersonate-User": user, "Audit-ID": audit_id}
+        self._send("GET", path, headers, None)
+        return audit_id
+
+    def _send(self, method: str, path: str, headers: dict[str, str], body: JSON | None) -> Any:
+        """One call; the answer, read."""
         try:
-            self._client.call_api("GET", self._host + path, header_params=headers, _request_timeout=30).read()
+            answer = self._client.call_api(
+                method, self._host + path, header_params=headers, body=body, _request_timeout=30
+            )
+            answer.read()
+        except client.ApiException as error:  # the client's own word for a failure of TLS
+            if "CERTIFICATE_VERIFY_FAILED" in str(error.reason):
+                raise EnvironmentBroken(
+                    expected=f"the API server at {self._host} to be the kubeconfig's",
+                    seen=str(error.reason),
+                    remedy="check that the environment is still what it was, or start a new one",
+                ) from error
+            raise TransientOracleError(f"the API server did not answer: {error.reason}") from error
         except HTTPError as error:
             raise TransientOracleError(f"the API server did not answer: {error}") from error
-        return audit_id
+        return answer
 
     def call(self, method: str, path: str, body: JSON | None = None, *, content_type: str = "") -> Any:
         """One call; the parsed answer. Raises as `text` does."""

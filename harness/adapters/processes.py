@@ -34,8 +34,11 @@ MARK = "CONFORMANCE_RUN"
 
 SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
 
-STOP_SECONDS = 10.0
+STOP_SECONDS = 4.0
 """How long a process may take to end after SIGTERM before it is killed."""
+
+KILLED_SECONDS = 5.0
+"""How long a process may take to end after SIGKILL."""
 
 ROUNDS = 3
 """How often clean-up looks for processes of a run: one that is told to end may start another first."""
@@ -252,6 +255,7 @@ def stop_all(run_id: str, *, first: Iterable[str] = (), patience: float = STOP_S
         if not (found := marked(run_id)):
             break
         _end(found, patience)
+    _handles[:] = [handle for handle in _handles if handle.poll() is None]
     return [f"process {process.pid} {' '.join(_command_line(process))[:120]}" for process in marked(run_id)]
 
 
@@ -351,11 +355,28 @@ def _end(processes: list[psutil.Process], patience: float) -> None:
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.terminate()
-    _, alive = psutil.wait_procs(processes, timeout=patience)
-    for process in alive:
+    for process in _alive_after(patience, processes):
         with contextlib.suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(alive, timeout=5)
+    _alive_after(KILLED_SECONDS, processes)
+
+
+def _alive_after(patience: float, processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Which of these run on, after at most so many seconds."""
+
+    def alive() -> list[psutil.Process]:
+        return [process for process in processes if _runs(process)]
+
+    with contextlib.suppress(NotObserved):
+        eventually(alive, lambda left: not left, expected="processes to end", within=patience, interval=0.02)
+    return alive()
+
+
+def _runs(process: psutil.Process) -> bool:
+    # Orphans stay zombies in a container whose first process does not collect them: they have ended.
+    with contextlib.suppress(psutil.Error):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def _printed_until_killed(process: subprocess.Popen[str]) -> tuple[str, str]:

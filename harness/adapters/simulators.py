@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.adapters import processes
 from harness.adapters.chart import HOST as CHART_HOST
+from harness.core.errors import EnvironmentBroken
 from harness.core.files import write_secret
 
 if TYPE_CHECKING:
@@ -123,6 +124,25 @@ def start_gateway(  # each is another fact of the run
         "simulators.aws", [str(config)], folder=folder, env=env, ledger=ledger, ready=folder / "gateway.ready"
     )
     return {name: str(ready[name]) for name in document["listen"]}
+
+
+def check_isolation(*, env: Mapping[str, str]) -> None:
+    """Checks that this machine lets the kubelet give pods mount namespaces, before anything depends on it.
+
+    Args:
+        env: Environment of the child.
+
+    Raises:
+        EnvironmentBroken: It does not; with what allows it.
+    """
+    argv = [sys.executable, "-m", "simulators.kubelet", "--check"]
+    completed = processes.run(argv, env=env, cwd=CLONE, within=START_SECONDS)
+    if completed.exit_code != 0:
+        raise EnvironmentBroken(
+            expected="mount namespaces for the lab's pods",
+            seen=completed.stderr.strip() or f"exit status {completed.exit_code}",
+            remedy="run as root, or allow user namespaces to ordinary users as said above",
+        )
 
 
 def start_kubelet(  # each is another fact of the run

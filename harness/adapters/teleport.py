@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import secrets
 import ssl
@@ -226,10 +227,16 @@ class Teleport:
         return found
 
     def undo(self) -> None:
-        """Removes what the scenario made: users first, since a role in use can not be deleted."""
-        for reference in sorted(dict.fromkeys(self._made), key=lambda made: not made.startswith("users/")):
-            self.remove(reference)
+        """Removes what the scenario made: users first, since a role in use can not be deleted.
+
+        Raises:
+            EnvironmentBroken: Something could not be removed; the rest is.
+        """
+        made = sorted(dict.fromkeys(self._made), key=lambda made: not made.startswith("users/"))
         self._made.clear()
+        with contextlib.ExitStack() as removing:
+            for reference in reversed(made):
+                removing.callback(self.remove, reference)
 
     def _set_password(self, invite: str) -> None:
         """Redeems an invitation as the web page would: the CSRF token is a cookie sent back as a header."""

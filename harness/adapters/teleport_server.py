@@ -7,8 +7,8 @@ import re
 import ssl
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
-from urllib.error import URLError
 
 import yaml
 
@@ -176,7 +176,7 @@ def start(
 def ping(address: str, ca_file: Path) -> dict[str, Any] | None:
     """What `/v1/webapi/ping` answers at this address, or None while it does not.
 
-    The certificate is checked against the authority for HOST, though the address is a loopback one.
+    The certificate must be one of the run's authority, whatever the name: the address is a loopback one.
     """
     context = ssl.create_default_context(cafile=str(ca_file))
     context.check_hostname = False  # dialled by address; the chain is still verified
@@ -188,10 +188,11 @@ def ping(address: str, ca_file: Path) -> dict[str, Any] | None:
     )  # always https
     try:
         with opener.open(request, timeout=5) as answer:
-            document: dict[str, Any] = json.load(answer)
-            return document
-    except (URLError, OSError, ValueError):
+            document = json.load(answer)
+    except (HTTPException, OSError, ValueError):
         return None
+    is_ping = isinstance(document, dict) and "server_version" in document
+    return document if is_ping else None
 
 
 class Administrator:
@@ -233,4 +234,14 @@ class Administrator:
         if completed.exit_code != 0 and "not found" in completed.stderr:
             return []
         text = processes.checked(completed, expected=f"tctl get {reference} to succeed").stdout
-        return json.loads(text) or []  # an empty collection is printed as `null`
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = text
+        if not isinstance(found, list | None):  # an empty collection is printed as `null`
+            raise EnvironmentBroken(
+                expected=f"tctl get {reference} to print a list as JSON",
+                seen=text.strip()[:300] or "nothing",
+                remedy="see the evidence of this scenario",
+            )
+        return found or []

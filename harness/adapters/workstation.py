@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from harness.adapters import processes
-from harness.core.errors import TransientOracleError
+from harness.core.errors import NotApplicable, NotApplicableCode, TransientOracleError
 from harness.core.files import write_secret
+from harness.core.findings import note
 from harness.core.waiting import eventually
 from harness.environment import Completed, Routed
+from harness.guide.editions import RECONSTRUCTED
 from harness.guide.script import PRINTED, as_it_should_read, as_printed, file_block
 
 if TYPE_CHECKING:
@@ -32,13 +35,17 @@ AUDIT_SECONDS = 15.0
 LISTED_SECONDS = 60.0
 """Budget from the deployment to the cluster in `tsh kube ls`."""
 
+FILES = {"kube-access.yaml": "ts.role-created", "viewers-bind.yaml": "ts.viewers-bound"}
+"""Files that the guide has its reader make in an editor, and the claims they belong to."""
+
 KUBE_CLUSTER = "kube-cluster"
 """Name of the EKS cluster in the guide's `aws eks describe-cluster`."""
 
 # Every failing command of a pasted script is noted, without changing how the script runs.
 _PREAMBLES = {
-    "bash": 'trap \'printf "%s\\n" "$BASH_COMMAND" >>"$CONFORMANCE_FAILED"\' ERR\n',
-    "zsh": 'TRAPZERR() { print -r -- "command ending with status $?" >>"$CONFORMANCE_FAILED" }\n',
+    # A failure inside a pipeline counts as well: the guide pipes aws into sed.
+    "bash": 'set -o pipefail\ntrap \'printf "%s\\n" "$BASH_COMMAND" >>"$CONFORMANCE_FAILED"\' ERR\n',
+    "zsh": 'setopt pipefail\nTRAPZERR() { print -r -- "command ending with status $?" >>"$CONFORMANCE_FAILED" }\n',
 }
 
 
@@ -149,8 +156,11 @@ class Workstation:
         """Runs a script as if pasted: a command that fails does not stop the next.
 
         Raises:
-            EnvironmentBroken: The shell is missing, or the script did not end in time.
+            NotApplicable: The shell is missing.
+            EnvironmentBroken: The script did not end in time.
         """
+        if shutil.which(shell, path=self._env["PATH"]) is None:
+            raise NotApplicable(NotApplicableCode.TOOL_ABSENT, f"there is no {shell} on this machine")
         home = self._home
         failed = home / "failed-commands"
         failed.write_text("")
@@ -199,6 +209,13 @@ class Workstation:
         Args:
             name: As the guide calls it (`kube-access.yaml`, `viewers-bind.yaml`).
         """
+        if (self._edition, name) in RECONSTRUCTED:
+            # Whoever reads the report has to know that this part is not the guide's own text.
+            note(
+                "guide",
+                FILES[name],
+                f"{name} of edition {self._edition}: {RECONSTRUCTED[self._edition, name]}",
+            )
         document: dict[str, Any] = yaml.safe_load(file_block(self._edition, name, self.guide_names()))
         return document
 

@@ -39,7 +39,7 @@ CAPABILITIES = frozenset(
     {"aws-call-log", "clock", "kubernetes-audit-log", "node-identity", "role-denial", "teleport-audit-log"}
 )
 KUBELET_DETAIL = (
-    "pods are local processes: no container isolation beyond a mount namespace, no pod network, no "
+    "pods are local processes in mount, process and host-name namespaces of their own: no pod network, no "
     "securityContext; the diagnostics address of the agent's pod is rewritten to a free loopback port"
 )
 ADDITIONS = (
@@ -152,6 +152,7 @@ class Provisioning:
         self.programs = self._programs()
         self._report("starting etcd, kube-apiserver, Teleport and the AWS gateway")
         made = self._side_by_side(
+            isolation=lambda: simulators.check_isolation(env=self.plain),
             kubernetes=self._start_control_plane,
             aws=self._start_aws,
             teleport=self._start_teleport,

@@ -79,7 +79,8 @@ def summary_lines(
         lines.append("interrupted: the report covers what had finished by then")
     not_run = {s.reason.text for s in report.scenarios if s.verdict == Verdict.NOT_RUN and s.reason}
     lines += [f"not run: {text}" for text in sorted(not_run)]
-    lines += [f"finding ({f.of}, {f.claim}): {f.text}" for f in report.findings]
+    # Several scenarios may note the same; the report has each.
+    lines += dict.fromkeys(f"finding ({f.of}, {f.claim}): {f.text}" for f in report.findings)
     lines += [f"left behind: {leftover}" for leftover in leftovers]
     conformant = ", ".join(f"{name} {_WORDS[value]}" for name, value in report.conformant.items())
     lines += [

@@ -7,7 +7,9 @@ together. Everything here is plain data, so `asdict` gives the document.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+from harness.core.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +20,6 @@ SCHEMA = "conformance-report/1"
 REPORT_NAME = "conformance-report.json"
 RESULTS_NAME = "results.jsonl"
 EVIDENCE_FOLDER = "evidence"
-
-FindingOf = Literal["product", "guide", "environment"]
 
 
 @dataclass(frozen=True)
@@ -65,23 +65,6 @@ class Evidence:
 
     folder: str
     records: list[Mapping[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A difference between guide and behaviour; not a verdict.
-
-    Attributes:
-        of: Whose it is: `product`, `guide` or `environment`.
-        claim: Id of the claim it is about.
-        scenario: Id of the scenario that saw it.
-        text: The difference.
-    """
-
-    of: FindingOf
-    claim: str
-    scenario: str
-    text: str
 
 
 @dataclass(frozen=True)

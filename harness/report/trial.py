@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from harness.core.errors import ConformanceError, NotApplicable, Withheld
+from harness.core.findings import FindingsOfScenario
 from harness.core.redaction import redact
 from harness.core.verdicts import Verdict
-from harness.report.findings import FindingsOfScenario
 from harness.report.model import Evidence, Reason, Result, StepResult
 
 if TYPE_CHECKING:

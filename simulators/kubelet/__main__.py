@@ -25,6 +25,8 @@ which the pod's annotation `conformance/host-ports` and an event tell.
 
 Without isolation nothing is mounted: CONFORMANCE_MOUNTS has the folder for each mount path.
 
+`python -m simulators.kubelet --check` only tells whether this machine allows "mount-namespace".
+
 SIGTERM ends all pods' processes and then the kubelet (0). If the kubelet is killed, the kernel
 kills its pods. Exit codes: 2 it broke, 3 this machine does not allow the isolation, 4 the
 configuration is wrong.
@@ -36,8 +38,10 @@ import asyncio
 import logging
 import ssl
 import sys
+import tempfile
 from pathlib import Path
 
+from simulators.kubelet import processes
 from simulators.kubelet.api import ApiError
 from simulators.kubelet.config import ConfigError, load
 from simulators.kubelet.decisions import Decisions
@@ -53,6 +57,8 @@ def main(arguments: list[str]) -> int:
     Returns:
         The exit code.
     """
+    if arguments == ["--check"]:
+        return _check()
     if len(arguments) != 1:
         return _fail(
             4, "expected one argument, the configuration file: python -m simulators.kubelet CONFIG.json"
@@ -67,6 +73,12 @@ def main(arguments: list[str]) -> int:
     except (ApiError, OSError, ssl.SSLError, ValueError, KeyError) as error:
         return _fail(2, f"{type(error).__name__}: {error}")
     return 0
+
+
+def _check() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        problem = asyncio.run(processes.check("mount-namespace", Path(folder)))
+    return _fail(3, problem) if problem else 0
 
 
 def _fail(code: int, text: str) -> int:

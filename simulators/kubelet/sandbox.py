@@ -54,8 +54,7 @@ HOST = ".host"  # where the host's own root stays visible in the new one
 
 NOT_ALLOWED = (
     "expected mount namespaces to be allowed, seen: {seen}; run as root, or allow them to ordinary users "
-    "(sysctl kernel.unprivileged_userns_clone=1, sysctl kernel.apparmor_restrict_unprivileged_userns=0), "
-    'or set "isolation" to "none"'
+    "(sysctl kernel.unprivileged_userns_clone=1, sysctl kernel.apparmor_restrict_unprivileged_userns=0)"
 )
 
 libc = ctypes.CDLL(None, use_errno=True)

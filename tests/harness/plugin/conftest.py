@@ -41,7 +41,7 @@ from pytest_bdd.steps import StepFunctionContext, step_function_context_registry
 
 from harness.core.errors import NotApplicable, NotObserved, Withheld
 from harness.core.recording import record_oracle
-from harness.report.findings import note
+from harness.core.findings import note
 
 pytest_plugins = ["harness.plugin"]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.core.errors import EnvironmentBroken, NotApplicable, NotObserved, Withheld
+from harness.core.findings import FindingsOfScenario, current_findings, note
 from harness.core.redaction import redactor
 from harness.core.verdicts import Verdict
-from harness.report.findings import FindingsOfScenario, current_findings, note
 from harness.report.trial import LONGEST_REASON, Trial, judge
 
 if TYPE_CHECKING:

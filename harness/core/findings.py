@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Literal
 
-from harness.report.model import Finding
+FindingOf = Literal["product", "guide", "environment"]
 
-if TYPE_CHECKING:
-    from harness.report.model import FindingOf
+
+@dataclass(frozen=True)
+class Finding:
+    """A difference between guide and behaviour; not a verdict.
+
+    Attributes:
+        of: Whose it is: `product`, `guide` or `environment`.
+        claim: Id of the claim it is about.
+        scenario: Id of the scenario that saw it.
+        text: The difference.
+    """
+
+    of: FindingOf
+    claim: str
+    scenario: str
+    text: str
 
 
 class FindingsOfScenario:

@@ -1,0 +1,125 @@
+"""What is written down of an environment, and what becomes of its folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness import environments
+from harness.core.errors import UsageError
+from harness.core.ledger import Ledger
+from harness.core.redaction import redactor
+from harness.environment import Component, Description
+from harness.environments import state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> state.State:
+    monkeypatch.setattr(state, "RUNS", tmp_path)
+    made = state.State(
+        run="a1b2c3",
+        name="mine",
+        description=Description(
+            name="lab",
+            run="a1b2c3",
+            components={"teleport": Component("teleport", "13.0.0", simulated=False, detail="d")},
+            capabilities=frozenset({"clock", "aws-call-log"}),
+            guide_edition="13",
+            additions=("a proxy",),
+        ),
+        addresses={"proxy": "127.0.0.1:1", "control": "127.0.0.1:2"},
+        account_id="123456789012",
+        region="eu-west-1",
+        issuer="https://issuer",
+        paths={"ca": "/ca.pem"},
+        chart_version="13.0.0",
+        chart_app_version="13.0.0",
+        teleport_version="13.0.0",
+        seconds={"total": 1.5},
+        administrator="AKIA1",
+    )
+    made.folder.mkdir()
+    return made
+
+
+def test_what_was_written_is_read(written: state.State) -> None:
+    path = written.write({"administrator": "sentinel-secret"})
+    assert state.read(path) == (written, {"administrator": "sentinel-secret"})
+
+
+def test_only_the_user_may_read_the_secrets(written: state.State) -> None:
+    path = written.write({"administrator": "sentinel-secret"})
+    assert "sentinel-secret" not in path.read_text()
+    assert (path.parent / state.SECRETS_FILE).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("damage", ["absent", "no secrets", "another version", "no JSON"])
+def test_what_cannot_be_read_is_a_usage_error(written: state.State, damage: str) -> None:
+    path = written.write({"administrator": "x"})
+    if damage == "absent":
+        path.unlink()
+    elif damage == "no secrets":
+        (path.parent / state.SECRETS_FILE).unlink()
+    elif damage == "another version":
+        path.write_text(json.dumps({**json.loads(path.read_text()), "new_field": 1}))
+    else:
+        path.write_text("{")
+    with pytest.raises(UsageError, match="environments that are there: mine"):
+        state.read(path)
+
+
+def test_attaching_takes_the_users_own_set_up_out(
+    written: state.State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # `pytest features/x.feature --reuse NAME` has all of the user's variables.
+    sealed: list[object] = []
+    monkeypatch.setattr("harness.adapters.processes.seal", sealed.append)
+    made: list[object] = []
+    monkeypatch.setattr("harness.environments.lab.Lab", lambda *arguments: made.append(arguments))
+    environments.attach(written.write({"administrator": "x"}))
+    assert made == [(written, {"administrator": "x"})]
+    assert sealed == [os.environ]
+
+
+def test_logs_are_kept_without_secrets(written: state.State, tmp_path: Path) -> None:
+    redactor.register("sentinel-administrator-secret")
+    folder = written.folder / "aws"
+    folder.mkdir()
+    (folder / "aws.log").write_text("key sentinel-administrator-secret refused\n")
+    (folder / "calls.jsonl").write_text('{"seq": 1}\n')
+    events = written.folder / "teleport" / "data" / "log" / "events.log"
+    events.parent.mkdir(parents=True)
+    events.write_text("join\n")
+    environments.keep_logs(written.folder, tmp_path / "kept")
+    kept = {file.name: file.read_text() for file in (tmp_path / "kept").iterdir()}
+    assert set(kept) == {"aws-aws.log", "aws-calls.jsonl", "log-events.log"}
+    assert "sentinel" not in kept["aws-aws.log"]
+    assert "refused" in kept["aws-aws.log"]
+
+
+def test_a_large_log_is_kept_by_its_end(
+    written: state.State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments, "LAST_BYTES", 6)
+    (written.folder / "a").mkdir()
+    (written.folder / "a" / "a.log").write_text("first\nlast\n")
+    environments.keep_logs(written.folder, tmp_path / "kept")
+    assert (tmp_path / "kept" / "a-a.log").read_text() == "\nlast\n"
+
+
+def test_the_ledger_stays_until_all_is_undone(written: state.State) -> None:
+    ledger = Ledger(written.folder / state.LEDGER_FILE)
+    ledger.will_create("process", name="none", run="no-such-run", program="none")
+    stuck = ledger.will_create("mount", path="/mnt/x")
+    [leftover] = environments.end(written.folder)
+    assert leftover.entry.what == {"path": "/mnt/x"}
+    assert [entry.kind for entry in ledger.open_entries()] == ["mount"]
+    ledger.undone(stuck)
+    assert environments.end(written.folder) == []
+    assert not written.folder.exists()

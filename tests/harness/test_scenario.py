@@ -1,0 +1,224 @@
+"""What a scenario arranges through its ports, and what it reads from them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock, call
+
+import pytest
+
+from harness.adapters import clients
+from harness.core.findings import FindingsOfScenario, current_findings
+from harness.environment import Completed, Refusal, Routed
+from harness.scenario import IDENTITY_IMAGE, Names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.scenario import Scenario
+
+ACCOUNT = "111111111111"
+PORTS = ("aws", "kubernetes", "teleport", "agent", "workstation")
+
+
+def arranged(scenario: Scenario) -> list[Any]:
+    """Collects from now on what is asked of all ports, in order."""
+    all_ports = Mock()
+    for name in PORTS:
+        all_ports.attach_mock(getattr(scenario, name), name)
+    return all_ports.mock_calls
+
+
+def names_called(calls: list[Any]) -> list[str]:
+    return [name for name, _, _ in calls]
+
+
+# Names
+
+
+def test_unique_names_share_nothing_but_the_service_account() -> None:
+    one, two, printed = (vars(names) for names in (Names.unique("aaa"), Names.unique("bbb"), Names.printed()))
+    assert {name for name in one if one[name] == two[name]} == {"service_account"}
+    assert {name for name in one if one[name] == printed[name]} == {"service_account"}
+    assert all(value.startswith(printed[name]) for name, value in one.items())
+
+
+def test_unique_names_are_fit_for_all_they_name() -> None:
+    # A Kubernetes label has 63 characters, an IAM role's name 64, and the chart adds to the release.
+    assert max(map(len, vars(Names.unique("a1b2c3")).values())) <= 40
+
+
+# Arrangements
+
+
+def test_a_service_account_gets_the_role_that_was_made(world: Callable[..., Scenario]) -> None:
+    scenario = world(aws__create_role="arn:role")
+    calls = arranged(scenario)
+    scenario.make_service_account()
+    assert calls == [
+        call.kubernetes.create_namespace(),
+        call.aws.create_role(),
+        call.kubernetes.create_service_account("arn:role"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "account", "role"),
+    [
+        ({}, ACCOUNT, "kube-iam-role-abc"),
+        ({"account_id": "2" * 12}, "2" * 12, "kube-iam-role-abc"),
+        ({"role": "another"}, ACCOUNT, "another"),
+    ],
+)
+def test_a_token_admits_one_account_and_role(
+    world: Callable[..., Scenario], options: dict[str, str], account: str, role: str
+) -> None:
+    scenario = world()
+    scenario.make_token(**options)
+    [created] = scenario.teleport.create.call_args.args  # type: ignore[attr-defined]  # a mock
+    assert (created["kind"], created["metadata"]["name"]) == ("token", scenario.names.token)
+    assert created["spec"] == {
+        "roles": ["Kube"],
+        "join_method": "iam",
+        "allow": [{"aws_account": account, "aws_arn": f"arn:aws:sts::{account}:assumed-role/{role}/*"}],
+    }
+
+
+def test_an_agent_is_deployed_after_its_account_and_token(world: Callable[..., Scenario]) -> None:
+    scenario = world()
+    calls = arranged(scenario)
+    scenario.make_joined_agent()
+    assert names_called(calls)[-3:] == ["teleport.create", "agent.install", "agent.joined"]
+    assert "kubernetes.create_service_account" in names_called(calls)
+
+
+def test_a_role_given_later_counts_after_signing_in_again(world: Callable[..., Scenario]) -> None:
+    for again, expected in (
+        (False, [("access",)]),
+        (True, [("access",), ("access", "kube-access-abc")]),
+    ):
+        scenario = world(workstation__file={"kind": "role"})
+        calls = arranged(scenario)
+        scenario.make_user_given_guide_role(sign_in_again=again)
+        signed_in = [options["with_roles"] for name, _, options in calls if name == "teleport.sign_in"]
+        assert signed_in == expected
+        order = names_called(calls)
+        assert order.index("teleport.sign_in") < order.index("teleport.grant")
+        assert call.teleport.grant("kube-access-abc") in calls
+        assert call.teleport.create({"kind": "role"}) in calls
+
+
+def test_a_bound_user_has_the_role_before_signing_in(world: Callable[..., Scenario]) -> None:
+    scenario = world(workstation__file={"kind": "from the guide"})
+    calls = arranged(scenario)
+    scenario.make_bound_user()
+    assert calls == [
+        call.workstation.file("kube-access.yaml"),
+        call.teleport.create({"kind": "from the guide"}),
+        call.teleport.create_user(("access", "kube-access-abc")),
+        call.teleport.sign_in(with_roles=("access", "kube-access-abc")),
+        call.workstation.file("viewers-bind.yaml"),
+        call.kubernetes.apply({"kind": "from the guide"}),
+        call.kubernetes.wait_allowed("list", "pods", ["viewers-abc"]),
+    ]
+
+
+def test_a_serving_agent_has_joined_and_has_a_user(world: Callable[..., Scenario]) -> None:
+    scenario = world(workstation__file={})
+    calls = arranged(scenario)
+    scenario.make_serving_agent()
+    order = names_called(calls)
+    assert order.index("agent.joined") < order.index("teleport.sign_in") < order.index("kubernetes.apply")
+
+
+# Readings
+
+
+@pytest.mark.parametrize(("account", "other"), [(ACCOUNT, "111111111112"), ("9" * 12, "0" * 12)])
+def test_another_account_is_an_account(world: Callable[..., Scenario], account: str, other: str) -> None:
+    assert world(aws__account_id=account).other_account_id() == other
+
+
+def test_a_pod_of_the_service_account_is_asked_who_it_is(world: Callable[..., Scenario]) -> None:
+    answer = {"Account": ACCOUNT, "Arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/r/s"}
+    scenario = world(kubernetes__run_pod=json.dumps(answer))
+    calls = arranged(scenario)
+    assert scenario.identity_of_a_pod() == (ACCOUNT, "r")
+    assert calls == [call.kubernetes.run_pod("who-am-i", IDENTITY_IMAGE, ["sts", "get-caller-identity"])]
+
+
+def test_the_pods_image_is_the_one_that_the_lab_knows() -> None:
+    assert IDENTITY_IMAGE == clients.AWS_CLI_IMAGE
+
+
+def test_who_was_seen_by_the_api_server(world: Callable[..., Scenario]) -> None:
+    scenario = world(
+        kubernetes__audit=[
+            {"user": {"username": "agent"}, "impersonatedUser": {"username": "u", "groups": ["b", "a"]}},
+            {"user": {"username": "agent"}, "impersonatedUser": {"username": "u", "groups": ["a", "b"]}},
+            {"user": {"username": "u"}},
+        ]
+    )
+    calls = arranged(scenario)
+    assert scenario.seen_by_api_server() == {("agent", "u", ("a", "b")), ("u", "", ())}
+    assert calls == [call.kubernetes.audit("alice-abc")]
+
+
+def test_the_refusal_is_read_without_discovery(world: Callable[..., Scenario]) -> None:
+    scenario = world(workstation__kubectl=Routed(Completed("", 1, "", "no"), (), ()))
+    calls = arranged(scenario)
+    assert scenario.refusal_told_to_the_user("no") == "no"
+    path = "/api/v1/namespaces/teleport-agent-abc/pods"
+    assert calls == [call.workstation.kubectl("get", "--raw", path)]
+
+
+def test_what_is_refused_is_tried_in_the_agents_namespace(world: Callable[..., Scenario]) -> None:
+    def answer(code: int) -> Routed:
+        record = {"responseStatus": {"code": code}, "objectRef": {"resource": "r"}}
+        return Routed(Completed("", 1, "", ""), (), (record,))
+
+    scenario = world(workstation__kubectl__each=[answer(200), answer(403)])
+    calls = arranged(scenario)
+    assert scenario.refused_to_the_user() == ("get secrets",)
+    assert [arguments[:2] for _, arguments, _ in calls] == [("delete", "pod"), ("get", "secrets")]
+    assert all(arguments[-1] == "teleport-agent-abc" for _, arguments, _ in calls)
+
+
+# Values that ports give
+
+
+@pytest.mark.parametrize(
+    ("answered", "allowed", "cause"),
+    [
+        (("1", "arn:aws:sts::1:assumed-role/a/s"), ("1", "arn:aws:sts::1:assumed-role/a/*"), "none"),
+        (("1", "arn:aws:sts::1:assumed-role/a/s"), ("1", "arn:aws:sts::1:assumed-role/b/*"), "arn"),
+        (("1", "arn:aws:sts::1:assumed-role/a/s"), ("2", "arn:aws:sts::1:assumed-role/a/*"), "account"),
+        (("1", "arn:aws:sts::1:assumed-role/ab/s"), ("1", "arn:aws:sts::1:assumed-role/a?/s"), "none"),
+        (("1", "arn:aws:sts::1:assumed-role/a/s"), ("1", "arn:aws:sts::1:assumed-role/a."), "arn"),
+    ],
+)
+def test_the_cause_of_a_refusal(answered: tuple[str, str], allowed: tuple[str, str], cause: str) -> None:
+    assert Refusal((answered,), (allowed,), ()).cause == cause
+
+
+def test_discovery_is_no_answer_to_a_call() -> None:
+    records = (
+        {"responseStatus": {"code": 200}, "objectRef": {}},
+        {"responseStatus": {"code": 403}, "objectRef": {"resource": "pods"}},
+    )
+    assert Routed(Completed("", 1, "", ""), (), records).response_codes() == {403}
+
+
+def test_a_reason_that_kubectl_hides_is_a_finding(world: Callable[..., Scenario]) -> None:
+    scenario = world(workstation__kubectl=Routed(Completed("", 1, "", "the reason"), (), ()))
+    findings = FindingsOfScenario("access.no-groups")
+    token = current_findings.set(findings)
+    try:
+        scenario.refusal_told_to_the_user("the reason\n")
+        assert findings.noted == []
+        scenario.refusal_told_to_the_user("noise\nNotFound\n")
+    finally:
+        current_findings.reset(token)
+    assert [(finding.of, finding.claim) for finding in findings.noted] == [("product", "s3.diagnosis")]
+    assert "'NotFound'" in findings.noted[0].text

@@ -1,0 +1,346 @@
+"""Every Then step says yes to what the guide promises, and no to what looks like it."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pytest_bdd.steps import step_function_context_registry
+
+from harness.core.errors import NotObserved, Withheld
+from harness.environment import Completed, Joined, Refusal, Restarted, Routed
+from harness.scenario import Names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_bdd.steps import StepFunctionContext
+
+    from harness.scenario import Scenario
+
+NAMES = Names.unique("abc")
+ACCOUNT, OTHER = "111111111111", "222222222222"
+PATTERN = f"arn:aws:sts::{ACCOUNT}:assumed-role/{NAMES.role}/*"
+SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/{NAMES.role}/session"
+TRUST = {"Effect": "Allow", "Principal": {"Federated": "p"}, "Action": "sts:AssumeRoleWithWebIdentity"}
+AGENT = f"system:serviceaccount:{NAMES.namespace}:{NAMES.service_account}"
+NO_RULE = "instance did not match any allow rules"
+NO_GROUPS = "this user cannot request kubernetes access, has no assigned groups or users"
+
+
+def completed(stdout: str = "", stderr: str = "", failed: Sequence[str] = ()) -> Completed:
+    return Completed("script", 1 if failed else 0, stdout, stderr, tuple(failed))
+
+
+def routed(stdout: str = "", stderr: str = "", codes: Sequence[int] = ()) -> Routed:
+    records = [{"responseStatus": {"code": code}, "objectRef": {"resource": "pods"}} for code in codes]
+    return Routed(completed(stdout, stderr), (), tuple(records))
+
+
+def forbidden(user: str) -> str:
+    return (
+        f'Error from server (Forbidden): pods is forbidden: User "{user}" cannot list resource "pods" in API '
+        f'group "" in the namespace "{NAMES.namespace}"'
+    )
+
+
+def policy(*statements: tuple[str, str, str]) -> dict[str, Any]:
+    keys = ("Effect", "Action", "Resource")
+    return {"Statement": [dict(zip(keys, statement, strict=True)) for statement in statements]}
+
+
+def token(method: str = "iam", roles: Sequence[str] = ("Kube",), *rules: tuple[str, str]) -> dict[str, Any]:
+    allow = [{"aws_account": account, "aws_arn": arn} for account, arn in rules]
+    return {"spec": {"join_method": method, "roles": list(roles), "allow": allow}}
+
+
+def audited(user: str, impersonated: str | None, *groups: str) -> dict[str, Any]:
+    record: dict[str, Any] = {"user": {"username": user}}
+    return record | (
+        {"impersonatedUser": {"username": impersonated, "groups": list(groups)}} if impersonated else {}
+    )
+
+
+def identity(account: str, role: str) -> str:
+    return f'{{"Account": "{account}", "Arn": "arn:aws:sts::{account}:assumed-role/{role}/session"}}'
+
+
+def refusal(account: str, arn: str, *allowed: tuple[str, str]) -> Refusal:
+    return Refusal(answered=((account, arn),), allowed=allowed, joins=())
+
+
+JOINED = Joined("host", "13.0.0-dev", {"Kube": "iam", "Instance": "iam"}, ("kube",))
+RESTARTED = Restarted("host", "host", "pod-1", "pod-2", 7, (), "host")
+AS_AGENT = audited(AGENT, NAMES.user, "system:authenticated", NAMES.group)
+UNMEASURED = {"teleport__version": "13.9.9"}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a step is shown, and what it must say.
+
+    Attributes:
+        right: What the guide promises: the step passes.
+        wrong: What it must not take for that: the step fails.
+        withheld: Where it can decide nothing.
+    """
+
+    right: dict[str, Any]
+    wrong: tuple[dict[str, Any], ...]
+    withheld: tuple[dict[str, Any], ...] = ()
+
+
+STEPS: dict[str, Told] = {
+    "no command failed": Told(
+        {"outcome": completed()}, ({"outcome": completed(stderr="denied", failed=["aws iam"])},)
+    ),
+    "the IAM policy allows nothing but asking who one is": Told(
+        {"aws__policy": policy(("Allow", "sts:GetCallerIdentity", "*"))},
+        (
+            {"aws__policy": policy(("Allow", "sts:*", "*"))},
+            {"aws__policy": policy(("Deny", "sts:GetCallerIdentity", "*"))},
+            {"aws__policy": policy(("Allow", "sts:GetCallerIdentity", "*"), ("Allow", "s3:*", "*"))},
+            {"aws__policy": policy()},
+        ),
+    ),
+    "the IAM role trusts this service account alone": Told(
+        {"aws__role": {"AssumeRolePolicyDocument": {"Statement": [TRUST]}}, "aws__trust": TRUST},
+        (
+            {
+                "aws__role": {
+                    "AssumeRolePolicyDocument": {"Statement": [{**TRUST, "Principal": {"Federated": "*"}}]}
+                },
+                "aws__trust": TRUST,
+            },
+            {
+                "aws__role": {"AssumeRolePolicyDocument": {"Statement": [TRUST, {**TRUST, "Sid": "more"}]}},
+                "aws__trust": TRUST,
+            },
+            {"aws__role": {"AssumeRolePolicyDocument": {"Statement": []}}, "aws__trust": TRUST},
+        ),
+    ),
+    "a pod of the service account acts in that IAM role": Told(
+        {"kubernetes__run_pod": identity(ACCOUNT, NAMES.role)},
+        (
+            {"kubernetes__run_pod": identity(ACCOUNT, "node")},
+            {"kubernetes__run_pod": identity(OTHER, NAMES.role)},
+        ),
+    ),
+    "the token lets Kubernetes agents join by IAM and nothing else": Told(
+        {"teleport__get": token()},
+        (
+            {"teleport__get": token("token")},
+            {"teleport__get": token("iam", ["Kube", "Node"])},
+            {"teleport__get": token("iam", [])},
+            {"teleport__get": None},
+        ),
+    ),
+    "the token admits no other account and role than those of step 1": Told(
+        {"teleport__get": token("iam", ["Kube"], (ACCOUNT, PATTERN))},
+        (
+            {"teleport__get": token("iam", ["Kube"], (ACCOUNT, "*"))},
+            {"teleport__get": token("iam", ["Kube"], (OTHER, PATTERN))},
+            {"teleport__get": token("iam", ["Kube"], (ACCOUNT, PATTERN), (OTHER, PATTERN))},
+            {"teleport__get": token("iam", ["Kube"])},
+            {"teleport__get": None},
+        ),
+    ),
+    "the agent has joined by IAM": Told(
+        {"agent__joined": JOINED},
+        (
+            {"agent__joined": replace(JOINED, methods={"Kube": "token"})},
+            {"agent__joined": replace(JOINED, methods={"Kube": "token", "Instance": "iam"})},
+            {"agent__joined": replace(JOINED, methods={})},
+            {"agent__joined": replace(JOINED, version="12.0.0")},
+        ),
+    ),
+    "nothing but the token's name was given to the cluster": Told(
+        {"kubernetes__secret": {"data": {"auth-token": NAMES.token.encode()}}},
+        (
+            {"kubernetes__secret": {"data": {"auth-token": b"a-secret"}}},
+            {"kubernetes__secret": {"data": {"auth-token": NAMES.token.encode(), "more": b"x"}}},
+            {"kubernetes__secret": None},
+        ),
+    ),
+    "the agent's pod becomes ready without a restart": Told(
+        {"agent__pod_line": ("1/1", "Running", 0)},
+        ({"agent__pod_line": ("1/1", "Running", 1)}, {"agent__pod_line": ("0/1", "Running", 0)}),
+    ),
+    "tsh lists the cluster under the name chosen in step 3": Told(
+        {"workstation__listed_clusters": ["other", NAMES.cluster]},
+        (
+            {"workstation__listed_clusters": ["other", f"{NAMES.cluster}-2"]},
+            {"workstation__listed_clusters": []},
+        ),
+    ),
+    "the agent logs that no allow rule matched": Told(
+        {"agent__logs": f"ERROR {NO_RULE} trace"},
+        ({"agent__logs": "ERROR token expired"},),
+        (UNMEASURED,),
+    ),
+    "the agent logs that no allow rule matched the role": Told(
+        {"agent__logs": f"ERROR {NO_RULE} trace"},
+        ({"agent__logs": "ERROR token expired"},),
+        (UNMEASURED,),
+    ),
+    "Teleport refused it because of its account": Told(
+        {"agent__refused": refusal(ACCOUNT, SESSION, (OTHER, PATTERN.replace(ACCOUNT, OTHER)))},
+        (
+            {"agent__refused": refusal(ACCOUNT, SESSION, (ACCOUNT, PATTERN))},
+            {"agent__refused": refusal(ACCOUNT, SESSION, (ACCOUNT, PATTERN.replace("role/", "role/not-")))},
+        ),
+    ),
+    "Teleport refused it because of its role": Told(
+        {"agent__refused": refusal(ACCOUNT, SESSION, (ACCOUNT, PATTERN.replace("role/", "role/not-")))},
+        (
+            {"agent__refused": refusal(ACCOUNT, SESSION, (ACCOUNT, PATTERN))},
+            {"agent__refused": refusal(ACCOUNT, SESSION, (OTHER, PATTERN.replace(ACCOUNT, OTHER)))},
+        ),
+    ),
+    "the agent serves again as the same host without a new join": Told(
+        {"outcome": RESTARTED},
+        (
+            {"outcome": replace(RESTARTED, host_id="new")},
+            {"outcome": replace(RESTARTED, served_by="another agent")},
+            {"outcome": replace(RESTARTED, joins=({"event": "instance.join"},))},
+            {"outcome": replace(RESTARTED, host_id="new", served_by="new")},
+        ),
+    ),
+    "the restart made no AWS call": Told(
+        {"outcome": RESTARTED, "agent__stays_off_aws": []},
+        ({"outcome": RESTARTED, "agent__stays_off_aws": [{"action": "AssumeRoleWithWebIdentity"}]},),
+    ),
+    "the pods are listed": Told(
+        {"outcome": routed(f"NAME READY\n{NAMES.release}-0 1/1\n")},
+        (
+            {"outcome": routed("NAME READY\nanother-0 1/1\n")},
+            {"outcome": routed(f"{NAMES.release}-0\n")},
+            {"outcome": routed(stderr="No resources found")},
+        ),
+    ),
+    "the API server saw that user only as the agent's impersonation": Told(
+        {"kubernetes__audit": [AS_AGENT, AS_AGENT]},
+        (
+            {"kubernetes__audit": []},
+            {"kubernetes__audit": [AS_AGENT, audited(NAMES.user, None)]},
+            {"kubernetes__audit": [AS_AGENT, audited("admin", NAMES.user, NAMES.group)]},
+            {"kubernetes__audit": [audited(AGENT, NAMES.user, "system:masters", NAMES.group)]},
+        ),
+    ),
+    "Teleport says that the user has no Kubernetes groups": Told(
+        {"outcome": routed(), "workstation__kubectl": routed(stderr=f"Error from server: {NO_GROUPS}")},
+        ({"outcome": routed(), "workstation__kubectl": routed(stderr="Error from server: Unauthorized")},),
+        ({**UNMEASURED, "outcome": routed()},),
+    ),
+    "no request of that user reached the cluster": Told(
+        {"kubernetes__untouched_by": []},
+        ({"kubernetes__untouched_by": [AS_AGENT]},),
+    ),
+    "the cluster forbids it to the user's group": Told(
+        {"outcome": routed(codes=[403])},
+        (
+            {"outcome": routed(codes=[])},
+            {"outcome": routed(codes=[200])},
+            {"outcome": routed(codes=[403, 200])},
+        ),
+    ),
+    "kubectl says that the user cannot list pods": Told(
+        {"outcome": routed(stderr=forbidden(NAMES.user))},
+        (
+            {"outcome": routed(stderr=forbidden("somebody"))},
+            {"outcome": routed("NAME READY\nx-0 1/1")},
+        ),
+        ({**UNMEASURED, "outcome": routed(stderr=forbidden(NAMES.user))},),
+    ),
+    "the user may neither delete pods nor read Secrets": Told(
+        {"workstation__kubectl": routed(codes=[403])},
+        (
+            {"workstation__kubectl__each": [routed(codes=[200]), routed(codes=[403])]},
+            {"workstation__kubectl__each": [routed(codes=[403]), routed(codes=[200])]},
+            {"workstation__kubectl": routed(codes=[])},
+        ),
+    ),
+}
+
+
+def then_steps() -> dict[str, StepFunctionContext]:
+    """The Then steps of the suite, by phrase."""
+    return {
+        context.parser.name: context
+        for context in step_function_context_registry.values()
+        if context.type == "then" and context.step_func.__module__.startswith("steps.")
+    }
+
+
+def carry_out(phrase: str, world: Callable[..., Scenario], told: dict[str, Any]) -> None:
+    function = then_steps()[phrase].step_func
+    outcome = told.get("outcome")
+    answers = {name: value for name, value in told.items() if name != "outcome"}
+    given = {"scenario": world(**answers), "outcome": outcome}
+    function(**{name: given[name] for name in inspect.signature(function).parameters})
+
+
+def cases(kind: str) -> list[Any]:
+    """Each thing told of that kind, with the phrase of its step."""
+    found = []
+    for phrase, told in STEPS.items():
+        shown = (told.right,) if kind == "right" else getattr(told, kind)
+        found += [pytest.param(phrase, each, id=f"{phrase}-{n}") for n, each in enumerate(shown)]
+    return found
+
+
+def test_every_then_step_is_here() -> None:
+    steps = then_steps()
+    assert steps
+    assert set(STEPS) == set(steps)
+    assert all(told.wrong for told in STEPS.values())
+
+
+def test_a_step_that_reads_a_measured_text_can_withhold() -> None:
+    reading = {
+        phrase
+        for phrase, context in then_steps().items()
+        if "measured_text" in inspect.getsource(context.step_func)
+    }
+    assert reading == {phrase for phrase, told in STEPS.items() if told.withheld}
+
+
+@pytest.mark.parametrize(("phrase", "told"), cases("right"))
+def test_what_the_guide_promises_passes(
+    world: Callable[..., Scenario], phrase: str, told: dict[str, Any]
+) -> None:
+    carry_out(phrase, world, told)
+
+
+@pytest.mark.parametrize(("phrase", "told"), cases("wrong"))
+def test_what_only_looks_like_it_fails(
+    world: Callable[..., Scenario], phrase: str, told: dict[str, Any]
+) -> None:
+    with pytest.raises(AssertionError):
+        carry_out(phrase, world, told)
+
+
+@pytest.mark.parametrize(("phrase", "told"), cases("withheld"))
+def test_a_text_that_nobody_measured_decides_nothing(
+    world: Callable[..., Scenario], phrase: str, told: dict[str, Any]
+) -> None:
+    with pytest.raises(Withheld):
+        carry_out(phrase, world, told)
+
+
+@pytest.mark.parametrize(
+    ("phrase", "port"),
+    [
+        ("the agent has joined by IAM", "agent__joined__each"),
+        ("the agent's pod becomes ready without a restart", "agent__pod_line__each"),
+        ("Teleport refused it because of its role", "agent__refused__each"),
+        ("no request of that user reached the cluster", "kubernetes__untouched_by__each"),
+    ],
+)
+def test_what_was_not_observed_is_not_swallowed(
+    world: Callable[..., Scenario], phrase: str, port: str
+) -> None:
+    with pytest.raises(NotObserved):
+        carry_out(phrase, world, {port: NotObserved("nothing")})
