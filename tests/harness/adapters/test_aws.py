@@ -1,0 +1,243 @@
+"""The AWS account of a scenario, against the real gateway over moto."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from harness.adapters import processes
+from harness.adapters.aws import Account, Clients, Gateway
+from harness.core.errors import EnvironmentBroken, TransientOracleError
+from harness.scenario import Names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.harness.adapters.conftest import AWS, Evidence, Site
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def clients(aws: AWS) -> Clients:
+    return Clients(
+        proxy=aws.addresses["proxy"],
+        ca_file=aws.authority.pair.certificate,
+        key_id=aws.key_id,
+        secret=aws.secret,
+        region="eu-west-1",
+    )
+
+
+@pytest.fixture
+def gateway(aws: AWS) -> Gateway:
+    return Gateway(aws.addresses["control"])
+
+
+@pytest.fixture
+def open_account(aws: AWS, clients: Clients, gateway: Gateway) -> Callable[[], Account]:
+    """Makes the account of another scenario."""
+    iam = clients.client("iam")
+    if not iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]:
+        iam.create_open_id_connect_provider(
+            Url=aws.issuer, ClientIDList=["sts.amazonaws.com"], ThumbprintList=["0" * 40]
+        )
+
+    def make() -> Account:
+        return Account(
+            names=Names.unique(f"a{next(_numbers)}"),
+            account_id=aws.account_id,
+            region="eu-west-1",
+            issuer=aws.issuer,
+            clients=clients,
+            gateway=gateway,
+        )
+
+    return make
+
+
+@pytest.fixture
+def account(open_account: Callable[[], Account]) -> Account:
+    return open_account()
+
+
+def subject(account: Account) -> str:
+    return f"system:serviceaccount:{account.names.namespace}:{account.names.service_account}"
+
+
+def roles(clients: Clients) -> set[str]:
+    return {role["RoleName"] for role in clients.client("iam").list_roles()["Roles"]}
+
+
+def test_who_is_asked_is_the_runs_own_account(aws: AWS, clients: Clients) -> None:
+    answer = clients.client("sts").get_caller_identity()
+    assert answer["Account"] == aws.account_id
+    assert answer["Arn"] == f"arn:aws:iam::{aws.account_id}:user/administrator"
+
+
+def test_the_users_keys_and_proxy_are_not_used(
+    aws: AWS, serve: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = serve(lambda _: (200, {}))
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "AKIATHEUSERS",
+        "AWS_SECRET_ACCESS_KEY": "theirs",
+        "AWS_SESSION_TOKEN": "theirs",
+        "HTTPS_PROXY": elsewhere.url,
+        "https_proxy": elsewhere.url,
+    }.items():
+        monkeypatch.setenv(name, value)
+    clients = Clients(
+        proxy=aws.addresses["proxy"],
+        ca_file=aws.authority.pair.certificate,
+        key_id=aws.key_id,
+        secret=aws.secret,
+        region="eu-west-1",
+    )
+    assert clients.client("sts").get_caller_identity()["Account"] == aws.account_id
+    assert elsewhere.requests == []
+
+
+def test_a_role_trusts_the_service_account_of_the_scenario_alone(aws: AWS, account: Account) -> None:
+    arn = account.create_role()
+    assert arn == f"arn:aws:iam::{aws.account_id}:role/{account.names.role}"
+    issuer = aws.issuer.removeprefix("https://")
+    (statement,) = account.role()["AssumeRolePolicyDocument"]["Statement"]
+    assert statement == {
+        "Effect": "Allow",
+        "Principal": {"Federated": f"arn:aws:iam::{aws.account_id}:oidc-provider/{issuer}"},
+        "Action": "sts:AssumeRoleWithWebIdentity",
+        "Condition": {
+            "StringEquals": {f"{issuer}:aud": "sts.amazonaws.com", f"{issuer}:sub": subject(account)}
+        },
+    }
+
+
+def test_a_policy_is_read_in_its_default_version(clients: Clients, account: Account) -> None:
+    iam = clients.client("iam")
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "x:*", "Resource": "*"}]}
+    iam.create_policy(PolicyName=account.names.policy, PolicyDocument=json.dumps(document))
+    assert account.policy() == document
+
+
+def test_calls_are_those_that_name_the_role(
+    aws: AWS, account: Account, open_account: Callable[[], Account], evidence: Evidence
+) -> None:
+    other = open_account()
+    for each in (account, other):
+        each.create_role()
+    assert account.calls() == []
+    before = account.mark()
+    token = aws.token(subject(account))
+    account.assume_role(token)
+    other.assume_role(aws.token(subject(other)))
+    (call,) = account.calls()
+    assert (call["action"], call["verdict"], call["role"]) == (
+        "AssumeRoleWithWebIdentity",
+        "allowed",
+        account.names.role,
+    )
+    assert account.mark() == before + 2
+    assert account.calls(after=call["seq"]) == []
+    assert len(account.calls(after=before)) == 1
+    assert token not in evidence.text()
+
+
+def test_a_call_that_is_refused_is_on_the_log_too(aws: AWS, account: Account) -> None:
+    account.create_role()
+    account.assume_role(aws.token("system:serviceaccount:another:one"))
+    (call,) = account.calls()
+    assert call["verdict"] == "denied"
+
+
+def test_a_denial_concerns_the_role_and_no_other(
+    aws: AWS, account: Account, open_account: Callable[[], Account]
+) -> None:
+    other = open_account()
+    for each in (account, other):
+        each.create_role()
+    account.deny("not now")
+    for each in (account, other):
+        each.assume_role(aws.token(subject(each)))
+    assert [call["verdict"] for call in account.calls()] == ["denied"]
+    assert account.calls()[0]["code"] == "AccessDenied"
+    assert [call["verdict"] for call in other.calls()] == ["allowed"]
+
+
+def test_a_delay_and_a_moved_clock_concern_the_role(aws: AWS, account: Account) -> None:
+    account.create_role()
+    account.delay(0.3)
+    began = time.monotonic()
+    account.assume_role(aws.token(subject(account)))
+    assert time.monotonic() - began >= 0.3
+    account.shift_clock(3600)
+    account.assume_role(aws.token(subject(account)))
+    # The token is over by the clock that the role has now.
+    assert [call["verdict"] for call in account.calls()] == ["allowed", "denied"]
+
+
+def test_undoing_ends_the_disruption_and_removes_what_was_made(
+    aws: AWS, account: Account, clients: Clients
+) -> None:
+    account.create_role()
+    second = f"{account.names.role}-second"
+    account.create_role(name=second)
+    clients.client("iam").create_policy(
+        PolicyName=account.names.policy,
+        PolicyDocument=json.dumps(
+            {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "x:*", "Resource": "*"}]}
+        ),
+    )
+    account.deny("not now")
+    account.undo()
+    assert not {account.names.role, second} & roles(clients)
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        account.policy()
+    account.create_role()
+    account.assume_role(aws.token(subject(account)))
+    assert account.calls()[-1]["verdict"] == "allowed"
+
+
+def test_undoing_nothing_is_fine(account: Account) -> None:
+    account.undo()
+
+
+def test_a_role_that_the_guide_made_is_removed_too(account: Account, clients: Clients) -> None:
+    clients.client("iam").create_role(
+        RoleName=account.names.role,
+        AssumeRolePolicyDocument=json.dumps(
+            {"Version": "2012-10-17", "Statement": [account.trust(account.names.service_account)]}
+        ),
+    )
+    account.undo()
+    assert account.names.role not in roles(clients)
+
+
+def test_what_the_gateway_refuses_is_told(gateway: Gateway) -> None:
+    with pytest.raises(EnvironmentBroken, match="the AWS gateway to accept PUT /roles/x/disruption"):
+        gateway.call("PUT", "/roles/x/disruption", {"nonsense": 1})
+
+
+def test_a_gateway_that_does_not_answer_may_later() -> None:
+    with pytest.raises(TransientOracleError, match="did not answer"):
+        Gateway(f"127.0.0.1:{processes.free_port()}").calls()
+
+
+def test_the_gateways_control_is_never_asked_through_a_proxy(
+    gateway: Gateway, serve: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = serve(lambda _: (200, {"calls": [], "last": -1}))
+    monkeypatch.setenv("http_proxy", proxy.url)
+    assert gateway.last() >= 0
+    assert proxy.requests == []
+
+
+def test_what_the_oracle_answered_is_evidence(account: Account, evidence: Evidence) -> None:
+    account.calls()
+    seen: list[Any] = [entry["title"] for entry in evidence.recorder.entries()]
+    assert any(account.names.role in title for title in seen)

@@ -1,0 +1,268 @@
+"""The cluster with an administrator's eyes: requests, and the audit log as an oracle."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.adapters import kubernetes
+from harness.adapters.kubernetes import Cluster, end_of_lines, read_json_lines
+from harness.core.errors import EnvironmentBroken, NotObserved, Withheld
+from harness.scenario import Names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness.adapters.conftest import Evidence
+
+NAMES = Names.unique("t1")
+NS = f"/api/v1/namespaces/{NAMES.namespace}"
+
+
+@dataclass
+class API:
+    """Takes the place of `KubernetesAPI`."""
+
+    objects: dict[str, Any] = field(default_factory=dict)
+    sent: list[tuple[str, str, Any]] = field(default_factory=list)
+    audit_log: Path | None = None
+    deaf: int = 0
+    """How many requests in another's name are shown in the log before it goes dead; 0 for all."""
+
+    shown: int = 0
+
+    def get(self, path: str) -> Any:
+        found = self.objects.get(path)
+        if isinstance(found, list):  # one state after another
+            return found.pop(0) if len(found) > 1 else found[0]
+        return found
+
+    def text(self, method: str, path: str) -> str:
+        return str(self.objects[path])
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        self.sent.append((method, path, body))
+        return self.get(path) or {}
+
+    def apply(self, manifest: Any) -> None:
+        self.sent.append(("APPLY", manifest["kind"], manifest))
+
+    def impersonating(self, user: str, path: str) -> str:
+        self.shown += 1
+        audit_id = f"own-{self.shown}"
+        if self.audit_log and (not self.deaf or self.shown <= self.deaf):
+            write(self.audit_log, {"auditID": audit_id, "impersonatedUser": {"username": user}})
+        return audit_id
+
+
+def write(path: Path, *records: dict[str, Any]) -> None:
+    with path.open("a") as log:
+        log.writelines(json.dumps(record) + "\n" for record in records)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "audit.log"
+
+
+@pytest.fixture
+def api(log: Path) -> API:
+    return API(audit_log=log)
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kubernetes, "WATCH_SECONDS", 0.1)
+    for name in ("POD_SECONDS", "ALLOWED_SECONDS"):
+        monkeypatch.setattr(kubernetes, name, 0.4)
+
+
+@pytest.fixture
+def patient(hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what has to be looked at more than once, however busy the machine."""
+    for name in ("POD_SECONDS", "ALLOWED_SECONDS"):
+        monkeypatch.setattr(kubernetes, name, 20.0)
+
+
+def cluster(api: API, log: Path | None) -> Cluster:
+    made: Any = Cluster
+    return made(api, log, NAMES)  # type: ignore[no-any-return]  # the API in its place has no more than is used
+
+
+class TestObjects:
+    """What a scenario makes and reads."""
+
+    def test_namespace_and_service_account_are_the_scenarios(self, api: API, log: Path) -> None:
+        here = cluster(api, log)
+        here.create_namespace()
+        here.create_service_account("arn:aws:iam::1:role/r")
+        assert [manifest["metadata"]["name"] for _, _, manifest in api.sent] == [
+            NAMES.namespace,
+            NAMES.service_account,
+        ]
+        assert api.sent[1][2]["metadata"]["annotations"] == {
+            "eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"
+        }
+        assert api.sent[1][2]["metadata"]["namespace"] == NAMES.namespace
+
+    def test_what_is_not_there_is_empty(self, api: API, log: Path) -> None:
+        here = cluster(api, log)
+        assert here.service_account() == {}
+        assert here.secret("none") is None
+        assert here.pods() == []
+
+    def test_a_secret_is_decoded_and_not_written_down(self, api: API, log: Path, evidence: Evidence) -> None:
+        encoded = base64.b64encode(b"a-very-private-key").decode()
+        api.objects[f"{NS}/secrets/state"] = {
+            "kind": "Secret",
+            "metadata": {},
+            "data": {".ids.kube.current": encoded},
+        }
+        secret = cluster(api, log).secret("state")
+        assert secret is not None
+        assert secret["data"] == {".ids.kube.current": b"a-very-private-key"}
+        assert "a-very-private-key" not in evidence.text()
+        assert encoded not in evidence.text()
+
+    def test_a_secret_without_data_is_no_error(self, api: API, log: Path) -> None:
+        api.objects[f"{NS}/secrets/state"] = {"metadata": {}, "data": None}
+        assert (cluster(api, log).secret("state") or {})["data"] == {}
+
+    def test_a_pod_is_run_to_its_end(self, api: API, log: Path, patient: None) -> None:
+        path = f"{NS}/pods/whoami"
+        api.objects[path] = [None, *({"status": {"phase": phase}} for phase in ("Pending", "Succeeded"))]
+        api.objects[f"{path}/log"] = "arn:aws:sts::1:assumed-role/r/s\n"
+        assert cluster(api, log).run_pod("whoami", "image", ["sts"]) == "arn:aws:sts::1:assumed-role/r/s\n"
+        spec = api.sent[0][2]["spec"]
+        assert spec["serviceAccountName"] == NAMES.service_account
+        assert spec["restartPolicy"] == "Never"
+        assert spec["containers"] == [{"name": "main", "image": "image", "args": ["sts"]}]
+
+    def test_a_pod_that_does_not_end_is_not_observed(self, api: API, log: Path) -> None:
+        api.objects[f"{NS}/pods/whoami"] = {"status": {"phase": "Running"}}
+        with pytest.raises(NotObserved, match="pod whoami to run to its end\nlast seen: Running"):
+            cluster(api, log).run_pod("whoami", "image", [])
+
+
+class TestAllowed:
+    """What RBAC says."""
+
+    PATH = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+
+    @pytest.mark.parametrize("allowed", [True, False])
+    def test_rbac_is_asked_for_user_groups_and_namespace(self, api: API, log: Path, allowed: bool) -> None:
+        api.objects[self.PATH] = {"status": {"allowed": allowed}}
+        assert cluster(api, log).allowed("list", "pods", ["viewers"]) is allowed
+        spec = api.sent[0][2]["spec"]
+        assert (spec["user"], spec["groups"]) == (NAMES.user, ["viewers"])
+        assert spec["resourceAttributes"] == {
+            "namespace": NAMES.namespace,
+            "verb": "list",
+            "resource": "pods",
+        }
+
+    def test_a_permission_is_waited_for(self, api: API, log: Path, patient: None) -> None:
+        api.objects[self.PATH] = [{"status": {"allowed": allowed}} for allowed in (False, True)]
+        cluster(api, log).wait_allowed("list", "pods", ["viewers"])
+        assert len(api.sent) == 2
+
+    def test_a_permission_that_does_not_come_is_not_observed(self, api: API, log: Path) -> None:
+        api.objects[self.PATH] = {"status": {"allowed": False}}
+        with pytest.raises(NotObserved, match="RBAC to let viewers list pods"):
+            cluster(api, log).wait_allowed("list", "pods", ["viewers"])
+
+
+class TestAudit:
+    """The audit log of the API server."""
+
+    def test_who_acts_and_who_is_impersonated_are_both_found(self, api: API, log: Path) -> None:
+        here = cluster(api, log)
+        acting = {"auditID": "1", "user": {"username": "alice"}}
+        impersonated = {
+            "auditID": "2",
+            "user": {"username": "system:serviceaccount:ns:sa"},
+            "impersonatedUser": {"username": "alice", "groups": ["viewers"]},
+        }
+        other = {"auditID": "3", "user": {"username": "alice-2"}, "impersonatedUser": {"username": "bob"}}
+        write(log, acting, other, impersonated, {"auditID": "4"})
+        assert here.audit("alice") == [acting, impersonated]
+
+    def test_only_what_came_later_concerns_the_scenario(self, api: API, log: Path) -> None:
+        write(log, {"auditID": "old", "user": {"username": "alice"}})
+        with log.open("a") as stream:
+            stream.write('{"auditID": "half", "user": {"user')
+        here = cluster(api, log)
+        assert here.audit("alice") == []
+        with log.open("a") as stream:
+            stream.write('name": "alice"}}\n')
+        assert [record["auditID"] for record in here.audit("alice")] == ["half"]
+
+    def test_a_log_that_is_not_there_yet_is_empty(self, api: API, log: Path) -> None:
+        here = cluster(api, log)
+        assert here.audit("alice") == []
+        write(log, {"auditID": "1", "user": {"username": "alice"}})
+        assert len(here.audit("alice")) == 1
+
+    def test_without_a_log_the_verdict_is_withheld(self, api: API) -> None:
+        with pytest.raises(Withheld, match="no audit log") as caught:
+            cluster(api, None).audit("alice")
+        assert caught.value.code == "oracle-missing"
+
+
+class TestUntouchedBy:
+    """Watching that a user reaches nothing."""
+
+    def test_nothing_of_the_users_is_seen_though_the_watch_could(self, api: API, log: Path) -> None:
+        write(log, {"auditID": "0", "user": {"username": "bob"}})
+        assert cluster(api, log).untouched_by("alice") == []
+        # Before and after: what the harness asks in the user's name is on the log, and does not count.
+        assert api.shown == 2
+
+    def test_a_request_that_is_there_is_red(self, api: API, log: Path) -> None:
+        here = cluster(api, log)
+        write(log, {"auditID": "1", "requestURI": "/api/v1/pods", "impersonatedUser": {"username": "alice"}})
+        with pytest.raises(NotObserved, match="no request of alice on the API server's audit log") as caught:
+            here.untouched_by("alice")
+        assert "/api/v1/pods" in str(caught.value)
+
+    @pytest.mark.parametrize("deaf", [1, None])
+    def test_a_watch_that_was_blind_says_nothing_of_the_product(
+        self, api: API, log: Path, deaf: int | None
+    ) -> None:
+        here = cluster(api, log)
+        if deaf is None:
+            api.audit_log = None
+        else:
+            api.deaf = deaf
+        with pytest.raises(EnvironmentBroken, match="blind"):
+            here.untouched_by("alice")
+
+
+class TestLines:
+    """Reading a log that grows."""
+
+    def test_a_half_line_is_left_for_later(self, tmp_path: Path) -> None:
+        file = tmp_path / "log"
+        file.write_text('{"n": 1}\n\n{"n": 2}\n{"n": 3')
+        assert read_json_lines(file) == [{"n": 1}, {"n": 2}]
+        assert end_of_lines(file) == len('{"n": 1}\n\n{"n": 2}\n')
+        assert read_json_lines(file, end_of_lines(file)) == []
+
+    def test_a_whole_line_that_is_not_json_is_told(self, tmp_path: Path) -> None:
+        file = tmp_path / "log"
+        file.write_text('{"n": 1}\nnot JSON\n')
+        with pytest.raises(EnvironmentBroken, match="log to hold JSON lines"):
+            read_json_lines(file)
+
+    def test_no_file_is_no_line(self, tmp_path: Path) -> None:
+        assert read_json_lines(tmp_path / "none") == []
+        assert end_of_lines(tmp_path / "none") == 0
+
+    def test_half_a_line_alone_is_no_line(self, tmp_path: Path) -> None:
+        file = tmp_path / "log"
+        file.write_text('{"n": 1')
+        assert end_of_lines(file) == 0
