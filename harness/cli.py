@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness import environments, running
-from harness.adapters import processes
+from harness.adapters import daemons, processes
 from harness.adapters.checks import run_checks
 from harness.core import settings as settings_
 from harness.core.errors import ConformanceError, EnvironmentBroken, UsageError
@@ -119,7 +119,7 @@ def status() -> None:
         try:
             written, _ = state.read(found / state.STATE_FILE)
             pieces = [f"{part} {c.version}" for part, c in written.description.components.items()]
-            alive = len(processes.marked(written.run))
+            alive = len(daemons.marked(written.run))
             what += f"; {alive} processes; {', '.join(pieces)}"
         except ConformanceError:
             what += "; not up"

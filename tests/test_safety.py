@@ -28,7 +28,7 @@ import jwt
 import psutil
 import pytest
 
-from harness.adapters import clients, processes, simulators
+from harness.adapters import clients, daemons, processes, simulators
 from harness.adapters.aws import Clients
 from harness.adapters.certificates import Authority, SigningKey, signing_key
 from harness.adapters.workstation import client_environment, install_programs
@@ -192,7 +192,7 @@ def lab(
             "helm": f'#!/bin/sh\nexec "{sys.executable}" -I "{clients.HELM_COMMAND}" "$@"\n',
         },
     )
-    proxy = f"127.0.0.1:{processes.free_port()}"
+    proxy = f"127.0.0.1:{daemons.free_port()}"
     try:
         addresses = simulators.start_gateway(
             folder / "aws",
@@ -227,7 +227,7 @@ def lab(
         )
         yield Lab(user, run, folder, authority, signing, addresses, env, api_server[1])
     finally:
-        assert processes.stop_all(run) == []
+        assert daemons.stop_all(run) == []
 
 
 def succeeded(completed: Completed) -> str:
@@ -279,7 +279,7 @@ def test_a_client_sees_nothing_of_the_users(lab: Lab) -> None:
 
 
 def test_no_process_of_the_run_has_anything_of_the_users(lab: Lab) -> None:
-    found = processes.marked(lab.run_id)
+    found = daemons.marked(lab.run_id)
     assert len(found) >= 2  # gateway and moto
     for process in found:
         seen = "\n".join(f"{name}={value}" for name, value in process.environ().items())
@@ -291,7 +291,7 @@ def test_no_process_of_the_run_has_anything_of_the_users(lab: Lab) -> None:
 def test_nothing_listens_beyond_loopback(lab: Lab) -> None:
     listening = [
         connection.laddr.ip
-        for process in processes.marked(lab.run_id)
+        for process in daemons.marked(lab.run_id)
         for connection in process.net_connections(kind="inet")
         if connection.status == psutil.CONN_LISTEN
     ]
@@ -300,7 +300,7 @@ def test_nothing_listens_beyond_loopback(lab: Lab) -> None:
 
 
 def test_no_secret_is_in_an_argv(lab: Lab) -> None:
-    argvs = [" ".join(process.cmdline()) for process in processes.marked(lab.run_id)]
+    argvs = [" ".join(process.cmdline()) for process in daemons.marked(lab.run_id)]
     assert argvs
     assert not [argv for argv in argvs if SECRET in argv]
 

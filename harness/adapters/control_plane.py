@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from harness.adapters import processes
+from harness.adapters import daemons
 from harness.core.errors import EnvironmentBroken, MissingComponents
 from harness.core.files import write_secret
 
@@ -103,7 +103,7 @@ def start(
         EnvironmentBroken: A program died or did not become ready.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    ports = {name: processes.free_port() for name in ("client", "peer", "api", "manager")}
+    ports = {name: daemons.free_port() for name in ("client", "peer", "api", "manager")}
     server = f"https://127.0.0.1:{ports['api']}"
     serving = authority.issue("kube-apiserver", "127.0.0.1", "localhost", "kubernetes.default.svc")
     admin = authority.issue("administrator", common_name="conformance-admin", organization="system:masters")
@@ -121,16 +121,16 @@ def start(
     manager_kubeconfig = kubeconfig(folder / "controller-manager.kubeconfig", server, authority, manager)
     (folder / "audit-policy.yaml").write_text(yaml.safe_dump(AUDIT_POLICY))
 
-    def launch(name: str, *arguments: str) -> processes.Daemon:
+    def launch(name: str, *arguments: str) -> daemons.Daemon:
         argv = [str(programs / name), *arguments]
-        return processes.start(name, argv, env=env, cwd=folder, log=folder / f"{name}.log", ledger=ledger)
+        return daemons.start(name, argv, env=env, cwd=folder, log=folder / f"{name}.log", ledger=ledger)
 
     etcd = launch("etcd", *_etcd_arguments(folder, ports))
     api = launch(
         "kube-apiserver", *_apiserver_arguments(folder, ports, authority, serving, admin, signing, issuer)
     )
     context = client_context(authority.pair, admin)
-    processes.wait_until(
+    daemons.wait_until(
         lambda: _get(f"{server}/readyz", context) == "ok",
         daemon=api,
         what="kube-apiserver ready",

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.adapters import processes
+from harness.adapters import daemons, processes
 from harness.adapters.chart import HOST as CHART_HOST
 from harness.core.errors import EnvironmentBroken
 from harness.core.files import write_secret
@@ -241,7 +241,7 @@ def webhook_configuration(address: str, ca_file: Path) -> dict[str, Any]:
 def _start(
     module: str, arguments: list[str], *, folder: Path, env: Mapping[str, str], ledger: Ledger, ready: Path
 ) -> dict[str, Any]:
-    daemon = processes.start(
+    daemon = daemons.start(
         module,
         [sys.executable, "-m", module, *arguments],
         env=env,
@@ -249,6 +249,6 @@ def _start(
         log=folder / f"{module.rpartition('.')[2]}.log",
         ledger=ledger,
     )
-    processes.wait_until(ready.exists, daemon=daemon, what=f"{module} ready", within=START_SECONDS)
+    daemons.wait_until(ready.exists, daemon=daemon, what=f"{module} ready", within=START_SECONDS)
     document: dict[str, Any] = json.loads(ready.read_text())
     return document

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import ssl
 import urllib.request
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from harness.adapters import processes
+from harness.adapters import daemons, processes
 from harness.core.errors import EnvironmentBroken, MissingComponents
 
 if TYPE_CHECKING:
@@ -63,23 +62,6 @@ def require_programs(folder: Path) -> None:
             seen=f"no {' and no '.join(missing)} there",
             remedy="name the folder of an unpacked Teleport release with --teleport",
         )
-
-
-def version_of(program: Path, *, env: Mapping[str, str]) -> str:
-    """Version that a Teleport program prints of itself (`13.0.0-dev`).
-
-    Raises:
-        EnvironmentBroken: It prints something else.
-    """
-    completed = processes.run([str(program), "version"], env=env, cwd=program.parent, within=30)
-    found = re.search(r"Teleport (?:Enterprise )?v(\S+)", completed.stdout)
-    if completed.exit_code != 0 or found is None:
-        raise EnvironmentBroken(
-            expected=f"`{program.name} version` to print 'Teleport v…'",
-            seen=f"exit status {completed.exit_code}: {(completed.stdout + completed.stderr).strip()[:300]}",
-            remedy=f"check that {program} is a Teleport program made for this machine",
-        )
-    return found.group(1)
 
 
 def configuration(folder: Path, *, auth: str, web: str, certificate: Path, key: Path) -> dict[str, Any]:
@@ -145,7 +127,7 @@ def start(
         yaml.safe_dump(
             configuration(
                 folder / "data",
-                auth=f"127.0.0.1:{processes.free_port()}",
+                auth=f"127.0.0.1:{daemons.free_port()}",
                 web=address,
                 certificate=serving.certificate,
                 key=serving.key,
@@ -154,7 +136,7 @@ def start(
     )
     log = folder / "teleport.log"
     argv = [str(programs / "teleport"), "start", "-c", str(config)]
-    daemon = processes.start("teleport", argv, env=env, cwd=folder, log=log, ledger=ledger)
+    daemon = daemons.start("teleport", argv, env=env, cwd=folder, log=log, ledger=ledger)
     answers: list[dict[str, Any]] = []
 
     def answered() -> bool:
@@ -163,7 +145,7 @@ def start(
             answers.append(answer)
         return answer is not None
 
-    processes.wait_until(answered, daemon=daemon, what="Teleport's proxy to answer", within=READY_SECONDS)
+    daemons.wait_until(answered, daemon=daemon, what="Teleport's proxy to answer", within=READY_SECONDS)
     return Server(
         address=address,
         configuration=config,

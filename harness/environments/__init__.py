@@ -8,7 +8,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from harness.adapters import processes
+from harness.adapters import daemons, processes
 from harness.core.errors import EnvironmentBroken, UsageError
 from harness.core.ledger import Ledger, replay
 from harness.core.redaction import redact
@@ -164,7 +164,7 @@ def end(found: Path) -> list[Leftover]:
 
     The folder goes last, and only when nothing is left: the ledger in it tells what still has to be done.
     """
-    leftovers = replay(Ledger(found / state.LEDGER_FILE), {"process": processes.undo_process})
+    leftovers = replay(Ledger(found / state.LEDGER_FILE), {"process": daemons.undo_process})
     if not leftovers:
         try:
             shutil.rmtree(found)

@@ -7,7 +7,7 @@ import secrets as random
 from typing import TYPE_CHECKING
 
 from harness.adapters import chart as charts
-from harness.adapters import processes, simulators, teleport_server
+from harness.adapters import daemons, processes, simulators, teleport_server
 from harness.adapters.agent import Agent
 from harness.adapters.aws import Account, Clients, Gateway
 from harness.adapters.kubernetes import Cluster
@@ -51,6 +51,8 @@ class Lab:
     def open(self, scenario_id: str, *, alone: bool) -> Iterator[Scenario]:
         """Gives a scenario its names and ports; on leaving, removes what it made, newest first."""
         made = self._state
+        # A scenario in an environment that has died would say something of the product.
+        daemons.must_all_be_alive(made.folder)
         # Drawn anew each time: what an earlier run in a reused environment left behind has other names.
         suffix = random.token_hex(3)
         names = Names.printed() if alone else Names.unique(suffix)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.adapters import chart as charts
-from harness.adapters import clients, control_plane, processes, simulators, teleport_server
+from harness.adapters import clients, control_plane, daemons, processes, simulators, teleport_server
 from harness.adapters.aws import Clients
 from harness.adapters.certificates import Authority, signing_key
 from harness.adapters.kubernetes_api import KubernetesAPI
@@ -130,7 +130,7 @@ class Provisioning:
             return self._provision()
         except BaseException:
             # Once more, for what a thread started while the first round went on.
-            processes.stop_all(self.run)
+            daemons.stop_all(self.run)
             raise
 
     def _provision(self) -> state.State:
@@ -142,8 +142,8 @@ class Provisioning:
         self.chart = charts.publish(self.chart_given, self.folder / "charts")
         # Known beforehand, so that nothing has to wait for another to learn them.
         self.addresses = {
-            "teleport": f"127.0.0.1:{processes.free_port()}",
-            "proxy": f"127.0.0.1:{processes.free_port()}",
+            "teleport": f"127.0.0.1:{daemons.free_port()}",
+            "proxy": f"127.0.0.1:{daemons.free_port()}",
         }
         self.plain = processes.base_environment(self._home("services"), self.run)
         self.network = simulators.network_environment(
@@ -162,6 +162,8 @@ class Provisioning:
         self._report("starting the kubelet; registering OIDC provider and webhook")
         self._timed("kubelet", lambda: self._start_kubelet(made["kubernetes"]))
         self._timed("accounts", lambda: self._prepare_accounts(made["kubernetes"]))
+        # Whoever died unwatched meanwhile (the controller manager is not waited for) is told here.
+        daemons.must_all_be_alive(self.folder)
         self.seconds["total"] = time.monotonic() - began
         written = self._state(made["kubernetes"], made["teleport"], made["clients"])
         written.write({"administrator": self.secret})
@@ -177,7 +179,7 @@ class Provisioning:
                     failed.result()
             except BaseException:
                 # The threads end when what they wait for is gone, and only then does the pool.
-                processes.stop_all(self.run)
+                daemons.stop_all(self.run)
                 raise
             return {name: future.result() for name, future in making.items()}
 

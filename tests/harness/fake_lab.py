@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import cli, running
-from harness.adapters import processes, scenario_runner
+from harness.adapters import daemons, processes, scenario_runner
 from harness.core.errors import EnvironmentBroken, UsageError
 from harness.core.waiting import eventually
 from harness.environment import Component, Description
@@ -40,7 +40,7 @@ def _provision(making: lab_provisioning.Provisioning, project: Path) -> state.St
     behaviour = (project / "lab.txt").read_text()
     folder = making.folder / "teleport"
     folder.mkdir()
-    processes.start(
+    daemons.start(
         "teleport",
         ["sh", "-c", "echo Teleport is starting; exec sleep 600"],
         env=processes.base_environment(making._home("services"), making.run),

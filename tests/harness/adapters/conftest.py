@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 
-from harness.adapters import processes, simulators
+from harness.adapters import daemons, processes, simulators
 from harness.adapters.certificates import Authority, SigningKey, signing_key
 from harness.core.ledger import Ledger
 from harness.core.recording import Recorder, recording
@@ -84,7 +84,7 @@ def run_id() -> Iterator[str]:
     """A run of the test's own, whose processes end with it."""
     made = secrets.token_hex(6)
     yield made
-    processes.stop_all(made, patience=0.2)
+    daemons.stop_all(made, patience=0.2)
 
 
 @pytest.fixture
@@ -269,4 +269,4 @@ def aws(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Itera
         made.addresses.update(addresses)
         yield made
     finally:
-        processes.stop_all(run, patience=2)
+        daemons.stop_all(run, patience=2)

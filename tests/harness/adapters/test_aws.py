@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from harness.adapters import processes
+from harness.adapters import daemons
 from harness.adapters.aws import Account, Clients, Gateway
 from harness.core.errors import EnvironmentBroken, TransientOracleError
 from harness.scenario import Names
@@ -225,7 +225,7 @@ def test_what_the_gateway_refuses_is_told(gateway: Gateway) -> None:
 
 def test_a_gateway_that_does_not_answer_may_later() -> None:
     with pytest.raises(TransientOracleError, match="did not answer"):
-        Gateway(f"127.0.0.1:{processes.free_port()}").calls()
+        Gateway(f"127.0.0.1:{daemons.free_port()}").calls()
 
 
 def test_the_gateways_control_is_never_asked_through_a_proxy(

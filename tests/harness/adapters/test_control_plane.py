@@ -12,7 +12,7 @@ import psutil
 import pytest
 import yaml
 
-from harness.adapters import control_plane, processes
+from harness.adapters import control_plane, daemons
 from harness.adapters.certificates import Authority, SigningKey, signing_key
 from harness.core.errors import EnvironmentBroken, MissingComponents
 from harness.core.waiting import eventually
@@ -160,7 +160,7 @@ def test_it_starts_and_tells_what_the_running_server_says(
         "kube-apiserver",
         "kube-controller-manager",
     ]
-    assert len(processes.marked(run_id)) == 3
+    assert len(daemons.marked(run_id)) == 3
     for name in control_plane.PROGRAMS:
         # A shell or Python may add what it sets for itself.
         added = plane.noted(f"{name}.env").items() - env.items()
@@ -183,7 +183,7 @@ def test_everything_is_on_loopback(plane: Plane, env: dict[str, str], ledger: Le
     assert started.server == f"https://127.0.0.1:{api['secure-port']}"
     listening = {
         connection.laddr.ip
-        for process in processes.marked(run_id)
+        for process in daemons.marked(run_id)
         for connection in process.net_connections(kind="inet")
         if connection.status == psutil.CONN_LISTEN
     }
@@ -272,7 +272,7 @@ def test_a_port_that_is_taken_is_told(
 ) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        monkeypatch.setattr(processes, "free_port", lambda: taken.getsockname()[1])
+        monkeypatch.setattr(daemons, "free_port", lambda: taken.getsockname()[1])
         with pytest.raises(EnvironmentBroken, match="Address already in use") as caught:
             plane.start(env, ledger)
     assert caught.value.expected == "kube-apiserver to keep running"

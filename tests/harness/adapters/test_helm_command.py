@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from harness.adapters import clients, helm_command, processes
+from harness.adapters import clients, daemons, helm_command, processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ class TestProgram:
         assert "helm-python-sdk" in done.stdout
 
     def test_a_repository_that_is_not_there_is_one_line_and_is_not_kept(self, tmp_path: Path) -> None:
-        done = self.run(tmp_path, "repo", "add", "teleport", f"http://127.0.0.1:{processes.free_port()}")
+        done = self.run(tmp_path, "repo", "add", "teleport", f"http://127.0.0.1:{daemons.free_port()}")
         assert done.returncode != 0
         assert done.stderr.startswith("Error: ")
         assert "connection refused" in done.stderr

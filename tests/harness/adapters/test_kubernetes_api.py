@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.adapters import control_plane, processes
+from harness.adapters import control_plane, daemons
 from harness.adapters.certificates import Authority
 from harness.adapters.kubernetes_api import KubernetesAPI, RefusedError
 from harness.core.errors import EnvironmentBroken, TransientOracleError
@@ -103,9 +103,9 @@ def test_a_refusal_is_no_passing_failure(api: KubernetesAPI) -> None:
 
 def test_one_that_does_not_answer_may_later(connect: Callable[[str], KubernetesAPI]) -> None:
     with pytest.raises(TransientOracleError, match="did not answer"):
-        connect(f"https://127.0.0.1:{processes.free_port()}").get(POD)
+        connect(f"https://127.0.0.1:{daemons.free_port()}").get(POD)
     with pytest.raises(TransientOracleError, match="did not answer"):
-        connect(f"https://127.0.0.1:{processes.free_port()}").impersonating("alice", "/version")
+        connect(f"https://127.0.0.1:{daemons.free_port()}").impersonating("alice", "/version")
 
 
 def test_one_that_breaks_off_may_answer_later(connect: Callable[[str], KubernetesAPI]) -> None:

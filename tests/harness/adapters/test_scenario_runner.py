@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.adapters import processes, scenario_runner
+from harness.adapters import daemons, processes, scenario_runner
 from harness.core.waiting import eventually
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def test_one_that_does_not_end_is_killed(
     monkeypatch.setattr(scenario_runner, "PATIENCE", 0.2)
     with pytest.raises(Interrupted):
         start(DEAF)
-    assert processes.marked(run_id) == []
+    assert daemons.marked(run_id) == []
 
 
 def test_the_signal_that_ended_pytest_is_told(start: Callable[[str], int]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.adapters import processes, simulators
+from harness.adapters import daemons, simulators
 from harness.core.errors import EnvironmentBroken
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def test_the_gateways_secrets_are_in_a_file_of_the_users_alone(aws: AWS) -> None
     for log in (aws.folder / "gateway").glob("*.log"):
         assert aws.secret not in log.read_text()
     run = str(aws.ledger.open_entries()[0].what["run"])
-    assert all(aws.secret not in " ".join(process.cmdline()) for process in processes.marked(run))
+    assert all(aws.secret not in " ".join(process.cmdline()) for process in daemons.marked(run))
 
 
 def test_a_port_that_is_taken_is_told_at_once(

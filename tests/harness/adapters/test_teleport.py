@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.adapters import processes, teleport
+from harness.adapters import daemons, processes, teleport
 from harness.adapters.teleport import Teleport, newest
 from harness.adapters.teleport_server import Administrator, Server
 from harness.core.errors import EnvironmentBroken
@@ -175,7 +175,7 @@ class TestUser:
         assert caught.value.seen.startswith("400: ")
 
     def test_a_proxy_that_does_not_answer_is_told(self, lab: Lab) -> None:
-        lab.site.address = f"127.0.0.1:{processes.free_port()}"
+        lab.site.address = f"127.0.0.1:{daemons.free_port()}"
         lab.server = Server(**{**vars(lab.server), "address": lab.site.address})
         with pytest.raises(EnvironmentBroken, match="is the proxy still running"):
             lab.attach().create_user(["access"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from harness.adapters import processes
+from harness.adapters import daemons, processes
 from harness.core.errors import EnvironmentBroken
 from harness.core.redaction import redactor
 from harness.core.waiting import eventually
@@ -186,8 +186,8 @@ class TestDaemon:
 
     def start(
         self, argv: list[str], env: dict[str, str], tmp_path: Path, ledger: Ledger, name: str = "the daemon"
-    ) -> processes.Daemon:
-        return processes.start(name, argv, env=env, cwd=tmp_path, log=tmp_path / f"{name}.log", ledger=ledger)
+    ) -> daemons.Daemon:
+        return daemons.start(name, argv, env=env, cwd=tmp_path, log=tmp_path / f"{name}.log", ledger=ledger)
 
     def test_it_is_in_the_ledger_before_it_runs(
         self, env: dict[str, str], tmp_path: Path, ledger: Ledger, run_id: str
@@ -207,7 +207,7 @@ class TestDaemon:
         daemon = self.start(["sh", "-c", script], env, tmp_path, ledger)
         began = time.monotonic()
         with pytest.raises(EnvironmentBroken, match="exit status 3") as caught:
-            processes.wait_until(lambda: False, daemon=daemon, what="it to serve", within=60)
+            daemons.wait_until(lambda: False, daemon=daemon, what="it to serve", within=60)
         assert time.monotonic() - began < 5
         assert caught.value.expected == "the daemon to keep running"
         assert "address already in use" in caught.value.seen
@@ -220,14 +220,14 @@ class TestDaemon:
         daemon = self.start(["sh", "-c", "echo thinking; exec sleep 60"], env, tmp_path, ledger)
         says(daemon.log, "thinking")
         with pytest.raises(EnvironmentBroken, match="runs and does not answer") as caught:
-            processes.wait_until(lambda: False, daemon=daemon, what="it to serve", within=0.2)
+            daemons.wait_until(lambda: False, daemon=daemon, what="it to serve", within=0.2)
         assert caught.value.expected == "it to serve within 0.2 s"
         assert "thinking" in caught.value.seen
         daemon.must_be_alive()
 
     def test_one_that_serves_is_waited_for(self, env: dict[str, str], tmp_path: Path, ledger: Ledger) -> None:
         daemon = self.start(["sh", "-c", "touch ready; exec sleep 60"], env, tmp_path, ledger)
-        processes.wait_until((tmp_path / "ready").exists, daemon=daemon, what="it", within=10)
+        daemons.wait_until((tmp_path / "ready").exists, daemon=daemon, what="it", within=10)
         assert daemon.exited() is None
 
     def test_readiness_of_another_does_not_cover_for_one_that_died(
@@ -238,7 +238,7 @@ class TestDaemon:
         with pytest.raises(
             EnvironmentBroken, match=r"exit status 1; its last words:\n\(it printed nothing\)"
         ):
-            processes.wait_until(lambda: True, daemon=daemon, what="it to serve", within=5)
+            daemons.wait_until(lambda: True, daemon=daemon, what="it to serve", within=5)
 
     def test_one_that_it_needs_and_that_dies_is_told_at_once(
         self, env: dict[str, str], tmp_path: Path, ledger: Ledger
@@ -246,13 +246,13 @@ class TestDaemon:
         daemon = self.start(["sleep", "60"], env, tmp_path, ledger)
         needed = self.start(["sh", "-c", "echo no space left; exit 1"], env, tmp_path, ledger, "etcd")
         with pytest.raises(EnvironmentBroken, match="no space left") as caught:
-            processes.wait_until(lambda: False, daemon=daemon, what="it", within=60, needs=[needed])
+            daemons.wait_until(lambda: False, daemon=daemon, what="it", within=60, needs=[needed])
         assert caught.value.expected == "etcd to keep running"
 
     def test_another_process_can_look_after_it_by_its_number(self, tmp_path: Path) -> None:
-        assert processes.Daemon("this", os.getpid(), tmp_path / "log").exited() is None
+        assert daemons.Daemon("this", os.getpid(), tmp_path / "log").exited() is None
         free = next(pid for pid in range(2**22, 1, -1) if not psutil.pid_exists(pid))
-        gone = processes.Daemon("gone", free, tmp_path / "log")
+        gone = daemons.Daemon("gone", free, tmp_path / "log")
         with pytest.raises(EnvironmentBroken, match=r"it is gone; its last words:\n\(no log: "):
             gone.must_be_alive()
 
@@ -262,9 +262,9 @@ class TestStopping:
 
     def start(
         self, argv: list[str], env: dict[str, str], tmp_path: Path, ledger: Ledger, said: str
-    ) -> processes.Daemon:
+    ) -> daemons.Daemon:
         log = tmp_path / f"{Path(argv[0]).name}.log"
-        daemon = processes.start(argv[0], argv, env=env, cwd=tmp_path, log=log, ledger=ledger)
+        daemon = daemons.start(argv[0], argv, env=env, cwd=tmp_path, log=log, ledger=ledger)
         says(log, said)
         return daemon
 
@@ -272,10 +272,10 @@ class TestStopping:
         self, env: dict[str, str], tmp_path: Path, ledger: Ledger, run_id: str, program: Callable[..., Path]
     ) -> None:
         stubborn = self.start([str(program(tmp_path, "stubborn", STUBBORN))], env, tmp_path, ledger, "deaf")
-        assert [process.pid for process in processes.marked(run_id)] == [stubborn.pid]
-        assert processes.stop_all(run_id, patience=0.1) == []
+        assert [process.pid for process in daemons.marked(run_id)] == [stubborn.pid]
+        assert daemons.stop_all(run_id, patience=0.1) == []
         assert goes(stubborn.pid)
-        assert processes.marked(run_id) == []
+        assert daemons.marked(run_id) == []
 
     def test_a_grandchild_in_a_session_of_its_own_is_found_by_its_mark(
         self, env: dict[str, str], tmp_path: Path, ledger: Ledger, run_id: str, program: Callable[..., Path]
@@ -284,17 +284,17 @@ class TestStopping:
         daemon = self.start([escaping, "pid", "and end"], env, tmp_path, ledger, "escaped")
         eventually(daemon.exited, bool, expected="the parent to end", within=5)
         grandchild = int((tmp_path / "pid").read_text())
-        assert [process.pid for process in processes.marked(run_id)] == [grandchild]
+        assert [process.pid for process in daemons.marked(run_id)] == [grandchild]
         (entry,) = ledger.open_entries()
-        processes.undo_process(entry)
+        daemons.undo_process(entry)
         assert goes(grandchild)
 
     def test_what_is_started_while_ending_ends_too(
         self, env: dict[str, str], tmp_path: Path, ledger: Ledger, run_id: str, program: Callable[..., Path]
     ) -> None:
         self.start([str(program(tmp_path, "heir", HEIR))], env, tmp_path, ledger, "ready")
-        assert processes.stop_all(run_id, patience=2) == []
-        assert processes.marked(run_id) == []
+        assert daemons.stop_all(run_id, patience=2) == []
+        assert daemons.marked(run_id) == []
 
     def test_another_run_and_this_very_process_are_spared(
         self,
@@ -314,29 +314,12 @@ class TestStopping:
             tmp_path,
             "own",
             f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(Path.cwd())!r})\n"
-            f"from harness.adapters import processes\nprint(processes.stop_all({run_id!r}), 'and alive')\n",
+            f"from harness.adapters import daemons\nprint(daemons.stop_all({run_id!r}), 'and alive')\n",
         )
         completed = processes.run([str(script)], env=env, cwd=tmp_path)
         assert completed.stdout == "[] and alive\n", completed.stderr
         assert spared.exited() is None
-        assert processes.stop_all(f"{run_id}0", patience=1) == []
-
-    def test_those_named_first_end_before_the_others(
-        self, env: dict[str, str], tmp_path: Path, ledger: Ledger, run_id: str, program: Callable[..., Path]
-    ) -> None:
-        text = (
-            "import pathlib, signal, sys, time\n"
-            "def end(*_):\n"
-            "    with open('order', 'a') as order: print(sys.argv[1], file=order)\n"
-            "    sys.exit()\n"
-            "signal.signal(signal.SIGTERM, end)\n"
-            "print('up', flush=True)\n"
-            "time.sleep(60)\n"
-        )
-        for name in ("apiserver", "kubelet"):
-            self.start([str(program(tmp_path, name, text)), name], env, tmp_path, ledger, "up")
-        processes.stop_all(run_id, first=["kubelet"], patience=5)
-        assert (tmp_path / "order").read_text().split() == ["kubelet", "apiserver"]
+        assert daemons.stop_all(f"{run_id}0", patience=1) == []
 
     def test_what_can_not_be_ended_is_told(
         self, env: dict[str, str], tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
@@ -344,10 +327,10 @@ class TestStopping:
         daemon = self.start(["sh", "-c", "echo here; exec sleep 61"], env, tmp_path, ledger, "here")
         (entry,) = ledger.open_entries()
         with monkeypatch.context() as patched:
-            patched.setattr(processes, "_end", lambda *_: None)  # as if it hung in the kernel
+            patched.setattr(daemons, "_end", lambda *_: None)  # as if it hung in the kernel
             with pytest.raises(EnvironmentBroken, match=rf"process {daemon.pid} sleep 61"):
-                processes.undo_process(entry)
-        processes.undo_process(entry)
+                daemons.undo_process(entry)
+        daemons.undo_process(entry)
 
 
 def test_sealing_takes_out_what_names_the_users_own_set_up() -> None:
@@ -380,6 +363,6 @@ def test_sealing_takes_out_what_names_the_users_own_set_up() -> None:
 
 def test_a_free_port_can_be_bound_on_loopback() -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", processes.free_port()))
+        taken.bind(("127.0.0.1", daemons.free_port()))
         taken.listen()
-        assert processes.free_port() != taken.getsockname()[1]
+        assert daemons.free_port() != taken.getsockname()[1]
