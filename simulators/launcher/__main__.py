@@ -1,0 +1,70 @@
+"""`python -m simulators.launcher --socket PATH --ready PATH`: imports the simulators once, then forks them."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+
+from simulators.launcher.server import Launcher
+
+PROGRAMS = {
+    "backend": "simulators.aws.backend",
+    "gateway": "simulators.aws",
+    "kubelet": "simulators.kubelet",
+    "apiserver": "simulators.apiserver",
+    "teleport": "simulators.teleport.programs.teleport",
+    "tctl": "simulators.teleport.programs.tctl",
+    "tsh": "simulators.teleport.programs.tsh",
+}
+"""Name of a program -> module to run."""
+
+IMPORTED = (
+    "aiohttp.web",
+    "botocore.auth",
+    "cryptography.x509",
+    "jwt",
+    "moto.server",
+    "trustme",
+    "yaml",
+    "simulators.aws.app",
+    "simulators.kubelet.kubelet",
+)
+"""What the programs import; whatever they want besides costs each of them anew."""
+
+
+def main() -> int:
+    """Serves until SIGTERM or SIGINT.
+
+    Returns:
+        0 after a signal, 2 when the socket cannot be made.
+    """
+    parser = argparse.ArgumentParser(prog="python -m simulators.launcher", description=__doc__)
+    parser.add_argument("--socket", type=Path, required=True, help="Unix socket to listen on")
+    parser.add_argument("--ready", type=Path, required=True, help="written when it listens")
+    arguments = parser.parse_args()
+    # moto reads these when it is imported, and must not ask for AWS's addresses or images.
+    os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+    for name in IMPORTED:
+        importlib.import_module(name)
+    try:
+        launcher = Launcher(arguments.socket, PROGRAMS)
+    except OSError as error:
+        sys.stderr.write(f"launcher: cannot listen on {arguments.socket}: {error}\n")
+        return 2
+    partial = arguments.ready.with_name(f".{arguments.ready.name}.{os.getpid()}")
+    partial.write_text(json.dumps({"socket": str(arguments.socket), "pid": os.getpid()}), encoding="utf-8")
+    partial.replace(arguments.ready)
+    # What is there already is never collected, so that no fork copies its pages.
+    gc.collect()
+    gc.freeze()
+    launcher.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

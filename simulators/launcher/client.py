@@ -1,0 +1,63 @@
+"""`python -I -S client.py SOCKET PROGRAM [ARGUMENT …]`: asks the launcher for a program and stands in for it.
+
+Standard library only, and little of it: this is what each call of a simulated `tsh` costs. The fork gets this
+process's standard streams, environment and working directory; SIGTERM, SIGINT and SIGHUP are passed on; when
+this process is killed, the launcher kills the fork.
+
+Exit status: the fork's own; 128 plus the signal that ended it; 125 when the launcher could not be asked.
+"""
+
+import os
+import signal
+import socket
+import sys
+
+FAILED = 125
+PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def main(arguments: list[str]) -> int:
+    """Has the launcher run a program; returns its exit status.
+
+    Args:
+        arguments: Socket of the launcher, name of the program, its arguments.
+    """
+    connection = socket.socket(socket.AF_UNIX)
+    environment = [f"{name}={value}" for name, value in os.environ.items()]
+    # pathlib would cost more than all the rest.
+    here = os.getcwd()  # noqa: PTH109  # see above
+    parts = [here, str(len(arguments) - 1), *arguments[1:], *environment]
+    body = b"\0".join(os.fsencode(part) for part in parts)
+    pending: list[int] = []
+    for number in PASSED_ON:
+        signal.signal(number, lambda received, _: pending.append(received))
+    try:
+        connection.connect(arguments[0])
+        socket.send_fds(connection, [len(body).to_bytes(4, "big")], [0, 1, 2])
+        connection.sendall(body)
+        answers = connection.makefile("r", encoding="ascii")
+        pid = int(answers.readline() or "0")
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"no program from the launcher at {arguments[0]}: {error}\n")
+        return FAILED
+    if pid == 0:
+        sys.stderr.write(f"the launcher at {arguments[0]} started nothing\n")
+        return FAILED
+
+    def pass_on(received: int, _: object) -> None:
+        try:
+            os.kill(pid, received)
+        except ProcessLookupError:
+            pending.append(received)  # it has ended: its status is on the way
+
+    for number in PASSED_ON:
+        signal.signal(number, pass_on)
+    for received in pending[:]:
+        pass_on(received, None)
+    status = int(answers.readline() or FAILED)
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    # Nothing is buffered here: the fork writes to the streams itself.
+    os._exit(main(sys.argv[1:]))
