@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from contextlib import suppress
@@ -11,6 +12,11 @@ import psutil
 
 if TYPE_CHECKING:
     from types import FrameType
+
+LAST_SECONDS = 15.0
+"""How long a worker may tear down; the command kills what is left after 20 s."""
+
+INTERRUPTED = 2
 
 
 def tear_down_on_signals(*, controls_workers: bool, is_worker: bool) -> None:
@@ -32,6 +38,11 @@ def tear_down_on_signals(*, controls_workers: bool, is_worker: bool) -> None:
             for worker in psutil.Process().children():
                 with suppress(psutil.NoSuchProcess):
                     worker.terminate()
+        if is_worker:
+            # Between two scenarios something below pytest may swallow the exception, and the next one begins.
+            last = threading.Timer(LAST_SECONDS, os._exit, (INTERRUPTED,))
+            last.daemon = True
+            last.start()
         raise KeyboardInterrupt
 
     # Signals can only be handled in the main thread; pytest runs in another only when embedded.
