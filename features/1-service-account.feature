@@ -4,7 +4,7 @@ Feature: Step 1. A Kubernetes service account with an IAM identity
 
   @id:step1.aws-cli
   @guide:s1.policy @guide:s1.namespace @guide:s1.service-account @guide:s1.account-id @guide:s1.oidc-issuer
-  @guide:s1.trust @guide:s1.annotate @guide:s1.ready @guide:s1.own-identity
+  @guide:s1.trust @guide:s1.annotate @guide:s1.ready
   Scenario: The AWS CLI commands give the service account an IAM role that it can use
     When the reader runs the AWS CLI commands of step 1 as printed
     Then no command failed

@@ -6,7 +6,7 @@ Feature: Not seeing Kubernetes clusters?
   Background:
     Given an agent that has joined by IAM
 
-  @id:access.no-groups @guide:ts.need-user-or-group @guide:s3.diagnosis @failure:no-kubernetes-groups
+  @id:access.no-groups @guide:ts.need-user-or-group @failure:no-kubernetes-groups
   Scenario: A user without Kubernetes groups is refused by Teleport
     Given a signed-in user without Kubernetes groups
     When the user lists pods

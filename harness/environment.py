@@ -230,6 +230,9 @@ class Cluster(Protocol):
     def service_account(self) -> JSON:
         """The agent's service account as the API has it."""
 
+    def service_accounts(self) -> Sequence[str]:
+        """Names of the service accounts of the scenario's namespace."""
+
     def run_pod(self, name: str, image: str, args: Sequence[str]) -> str:
         """Runs a pod as the agent's service account to its end; returns its log."""
 
@@ -263,8 +266,8 @@ class Teleport(Protocol):
     def get(self, reference: str) -> JSON | None:
         """A resource by `kind/name`, or None."""
 
-    def remove(self, reference: str) -> None:
-        """Removes a resource by `kind/name`."""
+    def remove(self, reference: str, *, wait: bool = False) -> None:
+        """Removes a resource by `kind/name`; with `wait`, sees that it is gone."""
 
     def create_user(self, roles: Sequence[str]) -> None:
         """Creates the scenario's local user, with a password of its own."""
@@ -296,6 +299,12 @@ class Agent(Protocol):
 
     def restart(self) -> Restarted:
         """Deletes the agent's pod and waits for what shows that its successor works."""
+
+    def answered(self) -> Sequence[tuple[str, str]]:
+        """Account and ARN that STS answered to the Auth Service's replayed requests about this agent."""
+
+    def call_aws(self) -> JSON:
+        """One AWS call for the agent's role, made by the harness: its record in the gateway's log."""
 
     def stays_off_aws(self, restarted: Restarted) -> Sequence[JSON]:
         """Watches that a restart made no AWS call; the calls seen: none."""

@@ -9,10 +9,17 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from harness.core.errors import EnvironmentBroken
 from harness.core.findings import note
 
 if TYPE_CHECKING:
     from harness.environment import JSON, Account, Agent, Cluster, Description, Teleport, Workstation
+
+DENIED = "denied by the scenario"
+"""What AWS answers where a scenario has it deny its role."""
+
+DENIED_BY = "through control"
+"""How the gateway's log tells such a denial from one that the request itself deserved."""
 
 IDENTITY_IMAGE = "public.ecr.aws/aws-cli/aws-cli:latest"
 """Image of a pod that asks AWS who it is; in the lab a name for the local `aws`."""
@@ -100,12 +107,13 @@ class Scenario:
         """What step 2 leaves behind: a joining token by IAM.
 
         Args:
-            account_id: AWS account of its rule; the run's where not given.
+            account_id: AWS account of its rule; the run's where not given. The ARN stays of the run's
+                account: a product that looks at the ARN alone would admit the agent.
             role: IAM role of its rule; the scenario's where not given.
         """
         rule = {
             "aws_account": account_id or self.aws.account_id,
-            "aws_arn": self.role_pattern(account_id=account_id, role=role),
+            "aws_arn": self.role_pattern(role=role),
         }
         self.teleport.create(
             {
@@ -161,15 +169,35 @@ class Scenario:
         self.kubernetes.apply(self.workstation.file("viewers-bind.yaml"))
         self.kubernetes.wait_allowed("list", "pods", [self.names.group])
 
+    def deny_role(self) -> None:
+        """Has AWS deny the agent's role everything, and sees that it does.
+
+        Raises:
+            EnvironmentBroken: A call for the role is not denied.
+        """
+        self.aws.deny(DENIED)
+        call = self.agent.call_aws()
+        if call["verdict"] != "denied" or DENIED_BY not in call["reason"]:
+            raise EnvironmentBroken(
+                expected="AWS to deny the agent's role from now on",
+                seen=f"{call['action']}: {call['verdict']} {call['reason']}",
+                remedy="see the gateway's log",
+            )
+
+    def remove_token(self) -> None:
+        """Removes the joining token, which is there, and sees that it is gone."""
+        self.token()
+        self.teleport.remove(f"token/{self.names.token}", wait=True)
+
     # What the oracles show, in the guide's words
 
     def other_account_id(self) -> str:
         """An AWS account that is not the run's."""
         return f"{(int(self.aws.account_id) + 1) % 10**12:012d}"
 
-    def role_pattern(self, *, account_id: str | None = None, role: str | None = None) -> str:
+    def role_pattern(self, *, role: str | None = None) -> str:
         """The `aws_arn` that step 2 prints, for this scenario's role."""
-        return f"arn:aws:sts::{account_id or self.aws.account_id}:assumed-role/{role or self.names.role}/*"
+        return f"arn:aws:sts::{self.aws.account_id}:assumed-role/{role or self.names.role}/*"
 
     def allowed_by_policy(self) -> set[tuple[str, str, str]]:
         """Effect, action and resource of each statement of the IAM policy."""
@@ -228,6 +256,15 @@ class Scenario:
         joined = self.agent.joined()
         return set(joined.methods.values()), joined.version
 
+    def identities_of_the_agent(self) -> set[tuple[str, str]]:
+        """Account and role that STS answered to the Auth Service about the agent (claim s1.own-identity)."""
+        return {(account, arn.split("/")[1]) for account, arn in self.agent.answered()}
+
+    def account_of_the_agent(self) -> str:
+        """Service account that the agent's pod runs as."""
+        name: str = self.agent.pod()["spec"]["serviceAccountName"]
+        return name
+
     def given_to_join(self) -> str:
         """What the chart's join-token Secret holds (claim how.no-secret)."""
         secret = self.kubernetes.secret("teleport-kube-agent-join-token") or {"data": {}}
@@ -264,7 +301,7 @@ class Scenario:
         if shown and shown[-1] not in told:
             note(
                 "product",
-                "s3.diagnosis",
+                "ts.need-user-or-group",
                 f"`kubectl get pods` tells the user {shown[-1]!r}; the reason shows only with `kubectl get --raw`",
             )
         return told

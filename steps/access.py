@@ -42,8 +42,9 @@ def nothing_reached(scenario: Scenario) -> None:
 
 
 @then("the cluster forbids it to the user's group")
-def not_bound(outcome: Routed) -> None:
-    assert outcome.response_codes() == {403}
+def not_bound(scenario: Scenario, outcome: Routed) -> None:
+    seen = {(scenario.agent_user(), scenario.names.user, scenario.groups_of_the_user())}
+    assert (outcome.response_codes(), scenario.seen_by_api_server()) == ({403}, seen)
 
 
 @then("kubectl says that the user cannot list pods")

@@ -28,6 +28,21 @@ def joined(scenario: Scenario) -> None:
     assert scenario.joined_by() == ({"iam"}, scenario.teleport.version)
 
 
+@then("it proved to be in the service account's IAM role")
+def own_identity(scenario: Scenario) -> None:
+    assert scenario.identities_of_the_agent() == {(scenario.aws.account_id, scenario.names.role)}
+
+
+@then("the agent's pod runs as the service account of step 1")
+def existing_account(scenario: Scenario) -> None:
+    assert scenario.account_of_the_agent() == scenario.names.service_account
+
+
+@then("the release made no service account")
+def no_other_account(scenario: Scenario) -> None:
+    assert set(scenario.kubernetes.service_accounts()) == {"default", scenario.names.service_account}
+
+
 @then("nothing but the token's name was given to the cluster")
 def no_secret(scenario: Scenario) -> None:
     assert scenario.given_to_join() == scenario.names.token

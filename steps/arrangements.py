@@ -68,9 +68,9 @@ def role_given_before(scenario: Scenario) -> None:
 
 @given("the joining token is removed")
 def remove_token(scenario: Scenario) -> None:
-    scenario.teleport.remove(f"token/{scenario.names.token}")
+    scenario.remove_token()
 
 
 @given("AWS denies the agent's role everything")
 def deny(scenario: Scenario) -> None:
-    scenario.aws.deny("denied by the scenario")
+    scenario.deny_role()

@@ -40,7 +40,7 @@ def steps_1_to_3(scenario: Scenario) -> Completed:
 
 @then("no command failed")
 def no_command_failed(outcome: Completed) -> None:
-    assert outcome.failed == (), outcome.stderr
+    assert (outcome.failed, outcome.exit_code) == ((), 0), outcome.stderr
 
 
 @then("the IAM policy allows nothing but asking who one is")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.adapters import processes
-from harness.adapters.agent_controls import CanaryCall, MendedToken
+from harness.adapters.agent_controls import SHOWN_SECONDS, CanaryCall, MendedToken
 from harness.adapters.kubernetes_api import RefusedError
 from harness.adapters.teleport import newest
 from harness.core import recording
@@ -127,7 +127,7 @@ class Agent:
         """Installs the chart with the guide's values, `values` in their place.
 
         Raises:
-            EnvironmentBroken: Helm failed.
+            NotObserved: Helm failed.
         """
         settings = [
             part
@@ -141,7 +141,7 @@ class Agent:
         """Uninstalls the release, its hooks run.
 
         Raises:
-            EnvironmentBroken: Helm failed.
+            NotObserved: Helm failed.
         """
         self._helm(
             [
@@ -275,7 +275,7 @@ class Agent:
             lambda calls: len(calls) == 0,
             expected=f"no AWS call of role {self.names.role} since its pod was deleted",
             budget=AFTERWARDS_SECONDS,
-            control=CanaryCall(self, self._account),
+            control=CanaryCall(self, self._account, restarted.mark),
         )
 
     def pod(self) -> JSON:
@@ -356,6 +356,21 @@ class Agent:
         lines = [line for line in self.log().splitlines() if _TROUBLE.search(line)]
         return lines[-1].strip() if lines else ""
 
+    def clear(self) -> None:
+        """Removes what an earlier scenario may have left under these names, and waits until it is gone.
+
+        Raises:
+            NotObserved: The namespace did not go.
+        """
+        self.undo()
+        namespace = f"/api/v1/namespaces/{self.names.namespace}"
+        eventually(
+            lambda: self._api.get(namespace) is None,
+            bool,
+            expected=f"namespace {self.names.namespace} of an earlier run to go",
+            within=READY_SECONDS,
+        )
+
     def undo(self) -> None:
         """Removes the release without its hooks, its pod at once, and the namespace.
 
@@ -423,10 +438,19 @@ class Agent:
         completed = processes.run(
             argv, env=self._env, cwd=self._chart.archive.parent, within=UNINSTALL_SECONDS + 30
         )
-        processes.checked(completed, expected=f"helm {argv[1]} to succeed")
+        if completed.exit_code != 0:
+            # A chart that does not install is the product's fault, not the environment's.
+            raise NotObserved(
+                f"expected: helm {argv[1]} to succeed\nseen: exit status {completed.exit_code}: "
+                f"{(completed.stderr or completed.stdout).strip()[-800:]}"
+            )
 
-    def assume_role_once(self) -> int:
-        """One AWS call for the scenario's role, made by the harness; number of the role's calls then."""
+    def call_aws(self) -> JSON:
+        """One AWS call for the scenario's role, made by the harness: its record in the gateway's log.
+
+        Raises:
+            NotObserved: The log never showed it.
+        """
         answer = self._api.call(
             "POST",
             f"/api/v1/namespaces/{self.names.namespace}/serviceaccounts/{self.names.service_account}/token",
@@ -436,8 +460,19 @@ class Agent:
                 "spec": {"audiences": [TOKEN_AUDIENCE], "expirationSeconds": 600},
             },
         )
-        self._account.assume_role(answer["status"]["token"])
-        return len(self._account.calls())
+        mark = self._account.mark()
+        session = self._account.assume_role(answer["status"]["token"])
+        found = eventually(
+            lambda: [call for call in self._account.calls(after=mark) if session in call["user_agent"]],
+            lambda calls: len(calls) > 0,
+            expected=f"the harness's call in session {session} on the gateway's log",
+            within=SHOWN_SECONDS,
+        )
+        return found[0]
+
+    def answered(self) -> list[tuple[str, str]]:
+        """Account and ARN that STS answered to the Auth Service's replayed requests about this agent."""
+        return [(str(call["answer"]["account"]), str(call["answer"]["arn"])) for call in self._challenged()]
 
 
 def _summary(pod: JSON) -> dict[str, Any]:

@@ -21,27 +21,35 @@ SHOWN_SECONDS = 15.0
 class CanaryCall:
     """Control of "no AWS call": the role's calls were seen before, and one made afterwards appears."""
 
-    def __init__(self, agent: Agent, account: Account) -> None:
-        """Binds the control to a scenario's agent and its AWS account."""
+    def __init__(self, agent: Agent, account: Account, mark: int) -> None:
+        """Binds the control to a scenario's agent and its AWS account.
+
+        Args:
+            agent: The agent that is watched.
+            account: The scenario's AWS account.
+            mark: Where the watched part of the gateway's log begins.
+        """
         self._agent = agent
         self._account = account
+        self._mark = mark
 
     def before(self) -> None:
-        """Shows that the log holds the calls of the agent's first join."""
-        if not self._account.calls():
+        """Shows that the log holds the calls of the agent's first join, and that they lie before the mark."""
+        earlier = [call for call in self._account.calls() if call["seq"] <= self._mark]
+        if not earlier:
             raise EnvironmentBroken(
                 expected="the gateway's log to hold the calls of the agent's first join",
-                seen="no call of the role at all",
+                seen=f"no call of the role up to number {self._mark}",
                 remedy="the watch for AWS calls is blind; see the gateway's log",
             )
 
     def after(self) -> None:
-        """Shows that a call made by the harness for the role appears in the log."""
-        known = len(self._account.calls())
-        if self._agent.assume_role_once() <= known:
+        """Shows that a call made by the harness for the role appears in the watched part of the log."""
+        made = self._agent.call_aws()
+        if made["seq"] not in [call["seq"] for call in self._account.calls(after=self._mark)]:
             raise EnvironmentBroken(
                 expected="a call made by the harness for the role to appear in the gateway's log",
-                seen="it did not",
+                seen=f"number {made['seq']} is not in the log after number {self._mark}",
                 remedy="the watch for AWS calls is blind; see the gateway's log",
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import urllib.request
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
@@ -97,9 +98,15 @@ class Clients:
             proxies={"https": f"http://{proxy}"}, retries={"total_max_attempts": 1}, read_timeout=20
         )
 
-    def client(self, service: str) -> Any:
-        """A client of `iam`, `sts` or `eks`."""
-        return self._session.client(service, config=self._config, verify=self._ca_file)
+    def client(self, service: str, *, marker: str = "") -> Any:
+        """A client of `iam`, `sts` or `eks`.
+
+        Args:
+            service: Which.
+            marker: Text for the user agent, by which the gateway's log tells this client's calls.
+        """
+        config = self._config.merge(Config(user_agent_extra=marker)) if marker else self._config
+        return self._session.client(service, config=config, verify=self._ca_file)
 
 
 class Account:
@@ -190,18 +197,23 @@ class Account:
         """Moves AWS's clock, for the scenario's role only, by seconds."""
         self._disrupt({"clock_shift": by})
 
-    def assume_role(self, web_identity_token: str) -> None:
-        """One AssumeRoleWithWebIdentity for the scenario's role, allowed or not: it is on the log then."""
+    def assume_role(self, web_identity_token: str) -> str:
+        """One AssumeRoleWithWebIdentity for the scenario's role, allowed or not; the session's own name.
+
+        It is in the user agent too: a call that is denied has no session on the gateway's log.
+        """
+        session = f"conformance-{secrets.token_hex(4)}"
         redactor.register(web_identity_token)
-        sts = self._clients.client("sts")
+        sts = self._clients.client("sts", marker=session)
         try:
             sts.assume_role_with_web_identity(
                 RoleArn=f"arn:aws:iam::{self.account_id}:role/{self.names.role}",
-                RoleSessionName="conformance-canary",
+                RoleSessionName=session,
                 WebIdentityToken=web_identity_token,
             )
         except sts.exceptions.ClientError as error:
-            recording.record_oracle("aws", "canary call", str(error))
+            recording.record_oracle("aws", f"call in session {session}", str(error))
+        return session
 
     def undo(self) -> None:
         """Ends all disruption and removes the roles and the policy of the scenario."""

@@ -79,6 +79,13 @@ class Cluster:
         recording.record_oracle("kubernetes", f"service account {self.names.service_account}", found)
         return found
 
+    def service_accounts(self) -> list[str]:
+        """Names of the service accounts of the scenario's namespace."""
+        found = (self._api.get(f"{self._namespace}/serviceaccounts") or {}).get("items", [])
+        names = [str(account["metadata"]["name"]) for account in found]
+        recording.record_oracle("kubernetes", f"service accounts of {self.names.namespace}", names)
+        return names
+
     def run_pod(self, name: str, image: str, args: Sequence[str]) -> str:
         """Runs a pod as the agent's service account to its end; returns its log.
 

@@ -35,6 +35,9 @@ def network_environment(proxy: str, ca_file: Path) -> dict[str, str]:
     """
     return {
         "HTTPS_PROXY": f"http://{proxy}",
+        # Plain HTTP too: Teleport looks for the metadata service of other clouds at 169.254.169.254.
+        "HTTP_PROXY": f"http://{proxy}",
+        "NO_PROXY": "127.0.0.1,localhost",
         "SSL_CERT_FILE": str(ca_file),
         "AWS_EC2_METADATA_DISABLED": "true",
     }

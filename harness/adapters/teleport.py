@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from harness.scenario import Names
 
 SIGN_IN_SECONDS = 30.0
+GONE_SECONDS = 15.0
+"""Budget for a removed resource to be gone; it is within a second."""
 
 
 class Teleport:
@@ -86,11 +88,16 @@ class Teleport:
         recording.record_oracle("teleport", reference, found)
         return found[0] if found else None
 
-    def remove(self, reference: str) -> None:
+    def remove(self, reference: str, *, wait: bool = False) -> None:
         """Removes a resource by `kind/name`; that it is gone already is fine.
+
+        Args:
+            reference: Of the resource.
+            wait: Whether to see that it is gone; the Auth Service shows a change up to a second late.
 
         Raises:
             EnvironmentBroken: `tctl` refused for another reason.
+            NotObserved: It is still there.
         """
         completed = self._administrator.run("rm", reference)
         if completed.exit_code != 0 and "not found" not in completed.stderr:
@@ -98,6 +105,13 @@ class Teleport:
                 expected=f"tctl rm {reference} to succeed",
                 seen=completed.stderr.strip()[:500],
                 remedy="see the evidence of this scenario",
+            )
+        if wait:
+            eventually(
+                lambda: self.get(reference) is None,
+                bool,
+                expected=f"{reference} to be gone",
+                within=GONE_SECONDS,
             )
 
     def create_user(self, roles: Sequence[str]) -> None:
@@ -225,6 +239,20 @@ class Teleport:
         ]
         recording.record_oracle("teleport-audit", event, found)
         return found
+
+    def clear(self) -> None:
+        """Removes what an earlier scenario may have made under these names; nothing there is fine.
+
+        Raises:
+            EnvironmentBroken: Something could not be removed.
+        """
+        self._made = [
+            f"users/{self.names.user}",
+            f"role/{self.names.access_role}",
+            f"token/{self.names.token}",
+            *(f"kube_server/{self.names.cluster}" for _ in self.kube_servers()[:1]),
+        ]
+        self.undo()
 
     def undo(self) -> None:
         """Removes what the scenario made: users first, since a role in use can not be deleted.

@@ -94,6 +94,8 @@ def client_environment(  # each is another fact of the run
         "HELM_DATA_HOME": str(home / "helm" / "data"),
         "HELM_REPOSITORY_CONFIG": str(home / "helm" / "config" / "repositories.yaml"),
         "HTTPS_PROXY": f"http://{proxy}",
+        "HTTP_PROXY": f"http://{proxy}",
+        "NO_PROXY": "127.0.0.1,localhost",
         "KUBECONFIG": str(home / "kubeconfig"),
         "SSL_CERT_FILE": str(ca_file),
         "TELEPORT_HOME": str(home / ".tsh"),
@@ -212,7 +214,7 @@ class Workstation:
         if (self._edition, name) in RECONSTRUCTED:
             # Whoever reads the report has to know that this part is not the guide's own text.
             note(
-                "guide",
+                "environment",
                 FILES[name],
                 f"{name} of edition {self._edition}: {RECONSTRUCTED[self._edition, name]}",
             )

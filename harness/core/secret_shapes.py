@@ -28,6 +28,8 @@ _ENCODED_PEM = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/_=-]+")  # base64 of "----
 _JWT = re.compile(r"eyJ[\w-]{5,}\.eyJ[\w-]{5,}(?:\.[\w-]*)?")
 _AWS_SESSION_TOKEN = re.compile(r"(?:FwoG|FQoG|IQoJ)[A-Za-z0-9+/%=]{60,}")
 _INVITE = re.compile(r"(/web/(?:invite|reset)/)[^/\s\"'?#<\\]+")
+# `tctl users add` and `tctl users reset` print the invitation as the name of a user_token.
+_USER_TOKEN = re.compile(r"(name\\*[\"']?\s*:\s*\\*[\"']?)[0-9a-f]{32}(?![0-9a-f-])")
 _BEARER = re.compile(r"(\bbearer[ \t]+)[A-Za-z0-9._~+/-]{8,}=*", re.IGNORECASE)
 _HEADER = re.compile(
     r"((?:authorization|cookie)(?:\\*[\"'])?[ \t]*[:=][ \t]*\[?(?:\\*[\"'])?)([^\r\n\"'\\\]]+)",
@@ -127,6 +129,7 @@ def mask_text(text: str) -> str:
     text = _JWT.sub(MASK, text)
     text = _AWS_SESSION_TOKEN.sub(MASK, text)
     text = _INVITE.sub(rf"\g<1>{MASK}", text)
+    text = _USER_TOKEN.sub(rf"\g<1>{MASK}", text)
     text = _HEADER.sub(lambda found: found[1] + mask_header(found[2]), text)
     text = _BEARER.sub(rf"\g<1>{MASK}", text)
     text = _XML_ELEMENT.sub(rf"\g<1>{MASK}\g<2>", text)

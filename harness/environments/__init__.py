@@ -126,15 +126,15 @@ def folder(name: str) -> Path:
     Raises:
         UsageError: There is none.
     """
-    found = state.RUNS / name
-    if not found.is_dir():
+    # By its name alone: a path would name a folder that no run made.
+    if name not in names():
         known = ", ".join(names()) or "none"
         raise UsageError(
             expected=f"an environment called {name}",
             seen=f"there are: {known}",
             remedy="`./conformance status` lists them",
         )
-    return found
+    return state.RUNS / name
 
 
 def names() -> list[str]:
@@ -164,6 +164,12 @@ def end(found: Path) -> list[Leftover]:
 
     The folder goes last, and only when nothing is left: the ledger in it tells what still has to be done.
     """
+    if found.parent != state.RUNS or not (found / OWNER).exists():
+        raise EnvironmentBroken(
+            expected=f"a folder that a run made, below {state.RUNS}",
+            seen=f"{found}, without the file {OWNER} that every run begins with",
+            remedy=f"if nothing of yours is in it, remove {found} by hand",
+        )
     leftovers = replay(Ledger(found / state.LEDGER_FILE), {"process": daemons.undo_process})
     if not leftovers:
         try:

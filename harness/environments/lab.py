@@ -128,6 +128,10 @@ class Lab:
             workstation=workstation,
             description=self.description,
         )
+        if alone:
+            # A run that was killed in a reused environment may have left things under the printed names.
+            for clear in (agent.clear, account.undo, teleport.clear):
+                clear()
         with contextlib.ExitStack() as undoing:
             for undo in (account.undo, teleport.undo, agent.undo):
                 undoing.callback(undo)
