@@ -23,7 +23,8 @@ downwardAPI and emptyDir, and sidecars, keep a pod Pending with an event that sa
 the host's network: an argument that listens on 0.0.0.0:PORT is moved to a free port of 127.0.0.1,
 which the pod's annotation `conformance/host-ports` and an event tell.
 
-Without isolation nothing is mounted: CONFORMANCE_MOUNTS has the folder for each mount path.
+Without isolation nothing is mounted: CONFORMANCE_MOUNTS has the folder for each mount path, and variables that
+name a file below one name it in that folder.
 
 `python -m simulators.kubelet --check` only tells whether this machine allows "mount-namespace".
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from simulators.kubelet import ports, processes
 from simulators.kubelet.api import ApiError, UnreachableError
-from simulators.kubelet.environment import ConfigurationError, Environment, command_line
+from simulators.kubelet.environment import ConfigurationError, Environment, command_line, relocated
 from simulators.kubelet.health import Health
 from simulators.kubelet.logs import Log
 from simulators.kubelet.objects import ContainerStatus, Object, Running, Terminated, Waiting
@@ -215,7 +215,7 @@ class Container:
             argv = command_line(self.spec, image.entrypoint, variables)
             if around.config.isolation == "none":
                 places = {mount.target: mount.source for mount in mounts}
-                variables["CONFORMANCE_MOUNTS"] = json.dumps(places)
+                variables = relocated(variables, places) | {"CONFORMANCE_MOUNTS": json.dumps(places)}
             root = around.folder / "roots" / self.name
             root.mkdir(parents=True, exist_ok=True)
             return processes.Command(

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from simulators.kubelet.objects import ADDRESS, Object, find
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from simulators.kubelet.config import Config
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -204,3 +206,22 @@ def command_line(container: Object, entrypoint: list[str], variables: dict[str, 
     command = [expand(part, variables) for part in container.get("command") or []]
     arguments = [expand(part, variables) for part in container.get("args") or []]
     return (command or list(entrypoint)) + arguments
+
+
+def relocated(variables: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
+    """Variables whose values name a file below a mount path, with the folder that is mounted there instead.
+
+    For pods without a mount namespace: the web identity token's file is told by a variable.
+
+    Args:
+        variables: of a container.
+        places: mount path -> folder.
+    """
+    moved = dict(variables)
+    for name, value in variables.items():
+        # The longest first: a volume may be mounted inside another.
+        for target in sorted(places, key=len, reverse=True):
+            if value == target or value.startswith(f"{target}/"):
+                moved[name] = places[target] + value.removeprefix(target)
+                break
+    return moved

@@ -224,3 +224,19 @@ def test_the_program_tells_a_user_of_a_wrong_configuration(tmp_path: Path) -> No
     assert done.returncode == 4
     assert done.stderr.startswith("kubelet: expected a configuration file at")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_mounts_variables_name_the_folders() -> None:
+    places = {"/var/run/secrets": "/pods/a", "/var/run/secrets/inner": "/pods/b"}
+    variables = {
+        "FILE": "/var/run/secrets/token",
+        "INNER": "/var/run/secrets/inner/token",
+        "FOLDER": "/var/run/secrets",
+        "BESIDE": "/var/run/secrets-of-another/token",
+        "TEXT": "see /var/run/secrets/token",
+    }
+    assert environment.relocated(variables, places) == variables | {
+        "FILE": "/pods/a/token",
+        "INNER": "/pods/b/token",
+        "FOLDER": "/pods/a",
+    }
