@@ -7,7 +7,7 @@ from unittest.mock import create_autospec
 
 import pytest
 
-from harness.environment import Account, Agent, Cluster, Description, Teleport, Workstation
+from harness.environment import Account, Agent, Cluster, Component, Description, Teleport, Workstation
 from harness.scenario import Names, Scenario
 
 if TYPE_CHECKING:
@@ -37,7 +37,13 @@ def build(**answers: Any) -> Scenario:
             target.side_effect = answer
         else:
             target.return_value = answer
-    description = create_autospec(Description, instance=True)
+    description = Description(
+        name="lab",
+        run="abcdef",
+        components={"teleport": Component("teleport", "13.0.0-dev", simulated=False)},
+        capabilities=frozenset(),
+        guide_edition="13",
+    )
     return Scenario(id="s", names=Names.unique("abc"), description=description, **ports)
 
 

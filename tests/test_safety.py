@@ -45,6 +45,9 @@ ACCOUNT = "424242424242"
 REGION = "eu-west-1"
 ISSUER = f"https://oidc.eks.{REGION}.amazonaws.com/id/{'A' * 32}"
 KEY_ID, SECRET = "AKIASAFETY0000000001", "safety-administrator-secret-0123456789"
+METADATA = "169.254.169.254"
+"""Where clouds, AWS among them, tell a machine who it is."""
+
 SUBJECT = "system:serviceaccount:agents:agent"
 
 SENTINEL = "USERS-OWN"
@@ -74,6 +77,8 @@ USERS_VARIABLES = {
     "HELM_NAMESPACE": SENTINEL,
     "TELEPORT_HOME": f"/{SENTINEL}/tsh",
     "TELEPORT_PROXY": f"{SENTINEL}.example.com",
+    "HTTP_PROXY": f"http://{SENTINEL}.example.com:3128",
+    "http_proxy": f"http://{SENTINEL}.example.com:3128",
     "HTTPS_PROXY": f"http://{SENTINEL}.example.com:3128",
     "https_proxy": f"http://{SENTINEL}.example.com:3128",
     "NO_PROXY": f"amazonaws.com,{SENTINEL}",
@@ -117,6 +122,11 @@ class Lab:
 
     def run(self, *argv: str) -> Completed:
         return processes.run(argv, env=self.env, cwd=Path(self.env["HOME"]))
+
+    def services_env(self) -> dict[str, str]:
+        """The environment of the run's Teleport and of its pods, as the lab makes it."""
+        network = simulators.network_environment(self.addresses["proxy"], self.authority.pair.certificate)
+        return processes.base_environment(Path(self.env["HOME"]), self.run_id) | network
 
     def calls(self) -> list[dict[str, Any]]:
         text = (self.folder / "aws" / "calls.jsonl").read_text()
@@ -272,7 +282,13 @@ def test_a_client_sees_nothing_of_the_users(lab: Lab) -> None:
         "SSL_CERT_FILE",
     ):
         assert variables[name].startswith(str(lab.folder)), name
-    assert not {"AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_CA_BUNDLE", "NO_PROXY", "no_proxy"} & set(variables)
+    assert not {"AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_CA_BUNDLE"} & set(variables)
+    # All that speaks of a proxy; a client that reads another spelling finds nothing of the user's either.
+    assert {name: value for name, value in variables.items() if name.lower().endswith("_proxy")} == {
+        "HTTPS_PROXY": f"http://{lab.addresses['proxy']}",
+        "HTTP_PROXY": f"http://{lab.addresses['proxy']}",
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
 
 
 # The processes of a run
@@ -328,6 +344,44 @@ def test_any_other_host_is_refused(lab: Lab, host: str) -> None:
         opener.open(f"https://{host}/", timeout=10)
     last = lab.calls()[-1]
     assert (last["host"], last["verdict"], last["service"]) == (host, "refused", "proxy")
+
+
+PLAIN_REQUEST = """
+import sys, urllib.error, urllib.request
+try:
+    urllib.request.urlopen(sys.argv[1], timeout=10).close()
+except urllib.error.HTTPError as error:
+    print(error.code, error.read().decode(), end="")
+    error.close()
+"""
+
+
+@pytest.mark.parametrize("child", ["client", "Teleport"])
+@pytest.mark.parametrize(
+    "url", [f"http://{METADATA}/latest/api/token", "http://example.com/", "http://[::1]:9/"]
+)
+def test_a_request_in_plain_http_is_refused_too(lab: Lab, child: str, url: str) -> None:
+    before = len(lab.calls())
+    completed = processes.run(
+        [sys.executable, "-IS", "-c", PLAIN_REQUEST, url],
+        env=lab.env if child == "client" else lab.services_env(),
+        cwd=Path(lab.env["HOME"]),
+    )
+    assert completed.stdout == "403 The AWS gateway refuses this: only CONNECT is served.\n", completed.stderr
+    [call] = lab.calls()[before:]
+    assert (call["service"], call["verdict"], call["action"]) == ("proxy", "refused", "GET")
+
+
+def test_the_runs_own_addresses_are_reached_without_the_proxy(lab: Lab) -> None:
+    before = len(lab.calls())
+    for env in (lab.env, lab.services_env()):
+        completed = processes.run(
+            [sys.executable, "-IS", "-c", PLAIN_REQUEST, f"http://{lab.addresses['metadata']}/latest/"],
+            env=env,
+            cwd=Path(lab.env["HOME"]),
+        )
+        assert completed.stdout.startswith("404"), completed.stdout + completed.stderr
+    assert not [call for call in lab.calls()[before:] if call["service"] == "proxy"]
 
 
 def test_no_node_identity_without_a_grant(lab: Lab) -> None:

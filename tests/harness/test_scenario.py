@@ -9,9 +9,10 @@ from unittest.mock import Mock, call
 import pytest
 
 from harness.adapters import clients
+from harness.core.errors import EnvironmentBroken, NotObserved
 from harness.core.findings import FindingsOfScenario, current_findings
 from harness.environment import Completed, Refusal, Routed
-from harness.scenario import IDENTITY_IMAGE, Names
+from harness.scenario import DENIED, DENIED_BY, IDENTITY_IMAGE, Names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,14 @@ def arranged(scenario: Scenario) -> list[Any]:
     for name in PORTS:
         all_ports.attach_mock(getattr(scenario, name), name)
     return all_ports.mock_calls
+
+
+def token_made(scenario: Scenario, **options: str) -> dict[str, Any]:
+    """The joining token as it was handed to Teleport."""
+    scenario.make_token(**options)
+    [created] = scenario.teleport.create.call_args.args  # type: ignore[attr-defined]  # a mock
+    resource: dict[str, Any] = created
+    return resource
 
 
 def names_called(calls: list[Any]) -> list[str]:
@@ -75,14 +84,27 @@ def test_a_token_admits_one_account_and_role(
     world: Callable[..., Scenario], options: dict[str, str], account: str, role: str
 ) -> None:
     scenario = world()
-    scenario.make_token(**options)
-    [created] = scenario.teleport.create.call_args.args  # type: ignore[attr-defined]  # a mock
+    created = token_made(scenario, **options)
     assert (created["kind"], created["metadata"]["name"]) == ("token", scenario.names.token)
+    # The ARN is of the run's own account, whatever the account.
     assert created["spec"] == {
         "roles": ["Kube"],
         "join_method": "iam",
-        "allow": [{"aws_account": account, "aws_arn": f"arn:aws:sts::{account}:assumed-role/{role}/*"}],
+        "allow": [{"aws_account": account, "aws_arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/*"}],
     }
+
+
+@pytest.mark.parametrize(
+    ("differing", "key"),
+    [({"account_id": "2" * 12}, "aws_account"), ({"role": "another"}, "aws_arn")],
+)
+def test_a_wrong_token_differs_from_an_admitting_one_in_one_thing_alone(
+    world: Callable[..., Scenario], differing: dict[str, str], key: str
+) -> None:
+    admitting, wrong = token_made(world()), token_made(world(), **differing)
+    [admitted], [refused] = admitting["spec"].pop("allow"), wrong["spec"].pop("allow")
+    assert wrong == admitting
+    assert {name for name in admitted | refused if admitted.get(name) != refused.get(name)} == {key}
 
 
 def test_an_agent_is_deployed_after_its_account_and_token(world: Callable[..., Scenario]) -> None:
@@ -130,6 +152,61 @@ def test_a_serving_agent_has_joined_and_has_a_user(world: Callable[..., Scenario
     scenario.make_serving_agent()
     order = names_called(calls)
     assert order.index("agent.joined") < order.index("teleport.sign_in") < order.index("kubernetes.apply")
+
+
+def call_of_the_role(verdict: str, reason: str = "") -> dict[str, Any]:
+    return {"seq": 1, "action": "AssumeRoleWithWebIdentity", "verdict": verdict, "reason": reason}
+
+
+def test_a_denied_role_is_seen_to_be_denied(world: Callable[..., Scenario]) -> None:
+    scenario = world(agent__call_aws=call_of_the_role("denied", f"denied for role r {DENIED_BY}"))
+    calls = arranged(scenario)
+    scenario.deny_role()
+    assert calls == [call.aws.deny(DENIED), call.agent.call_aws()]
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        call_of_the_role("allowed"),
+        call_of_the_role("allowed", f"something {DENIED_BY}"),
+        call_of_the_role("denied", "the trust policy does not allow this"),
+        call_of_the_role("refused", "not served here"),
+    ],
+    ids=lambda seen: f"{seen['verdict']} {seen['reason']}",
+)
+def test_a_role_that_is_not_denied_for_that_reason_breaks_the_environment(
+    world: Callable[..., Scenario], seen: dict[str, Any]
+) -> None:
+    with pytest.raises(EnvironmentBroken) as caught:
+        world(agent__call_aws=seen).deny_role()
+    assert f"{seen['verdict']} {seen['reason']}" in caught.value.seen
+
+
+def test_a_denial_that_the_log_does_not_show_is_no_denial(world: Callable[..., Scenario]) -> None:
+    with pytest.raises(NotObserved, match="not on the log"):
+        world(agent__call_aws__each=NotObserved("not on the log")).deny_role()
+
+
+def test_a_token_that_is_there_is_removed_and_seen_to_be_gone(world: Callable[..., Scenario]) -> None:
+    scenario = world(teleport__get={"kind": "token"})
+    calls = arranged(scenario)
+    scenario.remove_token()
+    reference = "token/kube-iam-token-abc"
+    assert calls == [call.teleport.get(reference), call.teleport.remove(reference, wait=True)]
+
+
+def test_a_token_that_was_not_there_cannot_be_removed(world: Callable[..., Scenario]) -> None:
+    scenario = world(teleport__get=None)
+    calls = arranged(scenario)
+    with pytest.raises(AssertionError, match="token kube-iam-token-abc in Teleport"):
+        scenario.remove_token()
+    assert names_called(calls) == ["teleport.get"]
+
+
+def test_a_token_that_stays_is_not_swallowed(world: Callable[..., Scenario]) -> None:
+    with pytest.raises(NotObserved, match="still there"):
+        world(teleport__get={}, teleport__remove__each=NotObserved("still there")).remove_token()
 
 
 # Readings
@@ -220,5 +297,7 @@ def test_a_reason_that_kubectl_hides_is_a_finding(world: Callable[..., Scenario]
         scenario.refusal_told_to_the_user("noise\nNotFound\n")
     finally:
         current_findings.reset(token)
-    assert [(finding.of, finding.claim) for finding in findings.noted] == [("product", "s3.diagnosis")]
+    assert [(finding.of, finding.claim) for finding in findings.noted] == [
+        ("product", "ts.need-user-or-group")
+    ]
     assert "'NotFound'" in findings.noted[0].text

@@ -94,7 +94,14 @@ class Told:
 
 STEPS: dict[str, Told] = {
     "no command failed": Told(
-        {"outcome": completed()}, ({"outcome": completed(stderr="denied", failed=["aws iam"])},)
+        {"outcome": completed()},
+        (
+            {"outcome": completed(stderr="denied", failed=["aws iam"])},
+            {"outcome": replace(completed(), failed=("aws iam",))},
+            # A shell that died noted no failing command.
+            {"outcome": replace(completed(), exit_code=1)},
+            {"outcome": replace(completed(), exit_code=-9)},
+        ),
     ),
     "the IAM policy allows nothing but asking who one is": Told(
         {"aws__policy": policy(("Allow", "sts:GetCallerIdentity", "*"))},
@@ -154,6 +161,33 @@ STEPS: dict[str, Told] = {
             {"agent__joined": replace(JOINED, methods={"Kube": "token", "Instance": "iam"})},
             {"agent__joined": replace(JOINED, methods={})},
             {"agent__joined": replace(JOINED, version="12.0.0")},
+        ),
+    ),
+    "it proved to be in the service account's IAM role": Told(
+        # The agent proves it twice: as what it serves, and as an instance.
+        {"agent__answered": [(ACCOUNT, SESSION), (ACCOUNT, f"{SESSION}-2")]},
+        (
+            {"agent__answered": []},
+            {"agent__answered": [(ACCOUNT, SESSION.replace(NAMES.role, "node"))]},
+            {"agent__answered": [(ACCOUNT, SESSION.replace(NAMES.role, f"not-{NAMES.role}"))]},
+            {"agent__answered": [(OTHER, SESSION.replace(ACCOUNT, OTHER))]},
+            {"agent__answered": [(ACCOUNT, SESSION), (ACCOUNT, SESSION.replace(NAMES.role, "node"))]},
+        ),
+    ),
+    "the agent's pod runs as the service account of step 1": Told(
+        {"agent__pod": {"spec": {"serviceAccountName": NAMES.service_account}}},
+        (
+            {"agent__pod": {"spec": {"serviceAccountName": "default"}}},
+            {"agent__pod": {"spec": {"serviceAccountName": NAMES.release}}},
+        ),
+    ),
+    "the release made no service account": Told(
+        {"kubernetes__service_accounts": [NAMES.service_account, "default"]},
+        (
+            {"kubernetes__service_accounts": ["default", NAMES.service_account, NAMES.release]},
+            {"kubernetes__service_accounts": ["default"]},
+            {"kubernetes__service_accounts": ["default", NAMES.release]},
+            {"kubernetes__service_accounts": []},
         ),
     ),
     "nothing but the token's name was given to the cluster": Told(
@@ -239,11 +273,25 @@ STEPS: dict[str, Told] = {
         ({"kubernetes__untouched_by": [AS_AGENT]},),
     ),
     "the cluster forbids it to the user's group": Told(
-        {"outcome": routed(codes=[403])},
+        {"outcome": routed(codes=[403]), "kubernetes__audit": [AS_AGENT]},
         (
-            {"outcome": routed(codes=[])},
-            {"outcome": routed(codes=[200])},
-            {"outcome": routed(codes=[403, 200])},
+            {"outcome": routed(codes=[]), "kubernetes__audit": [AS_AGENT]},
+            {"outcome": routed(codes=[200]), "kubernetes__audit": [AS_AGENT]},
+            {"outcome": routed(codes=[403, 200]), "kubernetes__audit": [AS_AGENT]},
+            # Forbidden, but not to the user's group, or not by way of the agent.
+            *(
+                {"outcome": routed(codes=[403]), "kubernetes__audit": records}
+                for records in (
+                    [],
+                    [audited(AGENT, NAMES.user, "system:authenticated")],
+                    [audited(AGENT, NAMES.user, "system:authenticated", "another")],
+                    [audited(AGENT, NAMES.user, "system:authenticated", "system:masters", NAMES.group)],
+                    [audited("admin", NAMES.user, "system:authenticated", NAMES.group)],
+                    [audited(AGENT, None)],
+                    [audited(NAMES.user, None)],
+                    [AS_AGENT, audited(NAMES.user, None)],
+                )
+            ),
         ),
     ),
     "kubectl says that the user cannot list pods": Told(
@@ -335,6 +383,8 @@ def test_a_text_that_nobody_measured_decides_nothing(
     [
         ("the agent has joined by IAM", "agent__joined__each"),
         ("the agent's pod becomes ready without a restart", "agent__pod_line__each"),
+        ("the agent's pod runs as the service account of step 1", "agent__pod__each"),
+        ("it proved to be in the service account's IAM role", "agent__answered__each"),
         ("Teleport refused it because of its role", "agent__refused__each"),
         ("no request of that user reached the cluster", "kubernetes__untouched_by__each"),
     ],

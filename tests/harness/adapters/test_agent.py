@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,11 +59,19 @@ def join(host_id: str = HOST, **changes: Any) -> dict[str, Any]:
     }
 
 
+def own_call(session: str, **changes: Any) -> dict[str, Any]:
+    """A call of the harness's own, as the gateway logs it."""
+    return challenge(
+        action="AssumeRoleWithWebIdentity", signed_headers=[], user_agent=f"Boto3/1 {session}", **changes
+    )
+
+
 def challenge(**changes: Any) -> dict[str, Any]:
     return {
         "action": "GetCallerIdentity",
         "verdict": "allowed",
         "signed_headers": ["host", "x-teleport-challenge"],
+        "user_agent": "",
         "answer": {"account": ACCOUNT, "arn": ARN},
         **changes,
     }
@@ -89,7 +97,10 @@ class World:
     on_create: Callable[[dict[str, Any]], None] = lambda _: None
     on_join_query: Callable[[], None] = lambda: None
     on_calls: Callable[[], None] = lambda: None
-    on_assume: Callable[[], None] = lambda: None
+    on_assume: Callable[[str], None] = lambda _: None
+    sessions: list[str] = field(default_factory=list)
+    namespaces: list[Any] = field(default_factory=list)
+    """What looks at the namespace show, one after another; then it is gone."""
 
     # KubernetesAPI
 
@@ -134,14 +145,17 @@ class World:
 
     def calls(self, *, after: int = 0) -> Any:
         self.on_calls()
-        return self.aws[after:]
+        # As the gateway numbers them: from 1, those of other roles too.
+        return [{**call, "seq": number} for number, call in enumerate(self.aws, start=1)][after:]
 
     def mark(self) -> int:
         return len(self.aws)
 
-    def assume_role(self, web_identity_token: str) -> None:
+    def assume_role(self, web_identity_token: str) -> str:
         assert web_identity_token == "a web identity token"
-        self.on_assume()
+        self.sessions.append(f"conformance-{len(self.sessions)}")
+        self.on_assume(self.sessions[-1])
+        return self.sessions[-1]
 
     # Workstation
 
@@ -160,6 +174,8 @@ class KubernetesPort:
     def get(self, path: str) -> Any:
         if path.endswith("/pods"):
             return {"items": [self._world.pod] if self._world.pod else []}
+        if path == f"/api/v1/namespaces/{NAMES.namespace}":
+            return self._world.namespaces.pop(0) if self._world.namespaces else None
         assert path == POD
         return self._world.pod
 
@@ -186,7 +202,8 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
         "AFTERWARDS_SECONDS": 0.1,
     }.items():
         monkeypatch.setattr(agents, name, seconds)
-    monkeypatch.setattr(agent_controls, "SHOWN_SECONDS", 0.2)
+    for module in (agent_controls, agents):
+        monkeypatch.setattr(module, "SHOWN_SECONDS", 0.2)
 
 
 @pytest.fixture
@@ -442,7 +459,7 @@ class TestStaysOffAws:
     def joined(self, world: World) -> None:
         world.aws = [challenge(), challenge()]
         world.on_delete = lambda: TestRestart().restart(world)
-        world.on_assume = lambda: world.aws.append(challenge(action="AssumeRoleWithWebIdentity"))
+        world.on_assume = lambda session: world.aws.append(own_call(session))
 
     def test_no_call_is_seen_though_the_watch_could(self, agent: Agent, world: World) -> None:
         restarted = agent.restart()
@@ -456,14 +473,82 @@ class TestStaysOffAws:
             agent.stays_off_aws(restarted)
 
     def test_where_the_canary_does_not_show_nothing_is_known(self, agent: Agent, world: World) -> None:
-        world.on_assume = lambda: None
-        with pytest.raises(EnvironmentBroken, match="to appear in the gateway's log"):
+        world.on_assume = lambda _: None
+        with pytest.raises(EnvironmentBroken, match=r"the control after it failed: .*on the gateway's log"):
             agent.stays_off_aws(agent.restart())
+
+    def test_where_another_call_is_seen_and_not_the_canary_nothing_is_known(
+        self, agent: Agent, world: World
+    ) -> None:
+        world.on_assume = lambda session: world.aws.append(own_call(f"not-{session[:-1]}"))
+        with pytest.raises(EnvironmentBroken, match=r"the control after it failed: .*on the gateway's log"):
+            agent.stays_off_aws(agent.restart())
+
+    def test_where_the_mark_lies_beyond_all_that_is_to_come_nothing_is_known(
+        self, agent: Agent, world: World
+    ) -> None:
+        restarted = replace(agent.restart(), mark=10_000)
+        world.aws.append(challenge())  # which the watch can not see
+        with pytest.raises(EnvironmentBroken, match=r"number 4 is not in the log after number 10000"):
+            agent.stays_off_aws(restarted)
+
+    def test_where_all_calls_came_after_the_mark_nothing_is_known(self, agent: Agent, world: World) -> None:
+        restarted = replace(agent.restart(), mark=0)
+        with pytest.raises(EnvironmentBroken, match="the control before it failed") as caught:
+            agent.stays_off_aws(restarted)
+        assert "no call of the role up to number 0" in str(caught.value)
+        assert world.sessions == []
 
     def test_where_no_call_was_ever_seen_nothing_is_known(self, agent: Agent, world: World) -> None:
         world.aws = []
         with pytest.raises(EnvironmentBroken, match="the calls of the agent's first join"):
             agent.stays_off_aws(agent.restart())
+
+
+class TestCallAws:
+    """One call for the agent's role, known again on the log."""
+
+    def test_the_record_is_that_of_this_very_call(self, agent: Agent, world: World) -> None:
+        world.aws = [own_call("conformance-0")]  # an earlier one, before the mark
+
+        def assume(session: str) -> None:
+            world.aws += [challenge(), own_call(session, verdict="denied"), own_call("conformance-9")]
+
+        world.on_assume = assume
+        made = agent.call_aws()
+        assert (made["seq"], made["verdict"]) == (3, "denied")
+        assert world.sessions[0] in made["user_agent"]
+
+    def test_it_is_waited_for(self, agent: Agent, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(agents, "SHOWN_SECONDS", 20.0)
+        looks: list[int] = []
+
+        def later() -> None:
+            looks.append(1)
+            if len(looks) == 2:
+                world.aws.append(own_call(world.sessions[-1]))
+
+        world.on_calls = later
+        assert agent.call_aws()["seq"] == 1
+
+    def test_one_that_the_log_never_shows_is_told(self, agent: Agent, world: World) -> None:
+        world.on_assume = lambda _: world.aws.append(challenge())
+        with pytest.raises(NotObserved, match="the harness's call in session conformance-0"):
+            agent.call_aws()
+
+
+def test_answered_is_what_sts_said_to_the_auth_service(agent: Agent, world: World) -> None:
+    node = {"account": "109876543210", "arn": ARN.replace(NAMES.role, "node")}
+    world.aws = [
+        own_call("conformance-0"),
+        challenge(),
+        challenge(verdict="denied"),
+        challenge(signed_headers=["host"]),
+        challenge(answer=node),
+    ]
+    assert agent.answered() == [(ACCOUNT, ARN), (node["account"], node["arn"])]
+    world.aws = []
+    assert agent.answered() == []
 
 
 class TestPod:
@@ -568,9 +653,23 @@ class TestHelm:
         self, agent: Agent, helm: Callable[[], list[str]], tmp_path: Path
     ) -> None:
         (tmp_path / "home" / "fail").touch()
-        with pytest.raises(EnvironmentBroken, match="Error: no") as caught:
-            agent.install()
-        assert caught.value.expected == "helm install to succeed"
+        # The chart is the product's: a failure is a verdict, no breakdown.
+        for name, act in (("install", agent.install), ("uninstall", agent.uninstall)):
+            with pytest.raises(NotObserved, match=f"helm {name} to succeed\nseen: exit status 1: Error: no"):
+                act()
+
+    def test_clearing_waits_until_the_namespace_is_gone(
+        self, agent: Agent, world: World, patient: None
+    ) -> None:
+        world.namespaces = [{"status": {"phase": "Terminating"}}] * 2
+        agent.clear()
+        assert world.namespaces == []
+        assert world.deleted[-1] == f"/api/v1/namespaces/{NAMES.namespace}"
+
+    def test_a_namespace_that_stays_is_told(self, agent: Agent, world: World) -> None:
+        world.namespaces = [{"status": {"phase": "Terminating"}}] * 1000
+        with pytest.raises(NotObserved, match=f"namespace {NAMES.namespace} of an earlier run to go"):
+            agent.clear()
 
     def test_undoing_needs_neither_helm_nor_the_product(self, agent: Agent, world: World) -> None:
         agent.undo()

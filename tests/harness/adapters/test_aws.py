@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from harness.adapters import daemons
 from harness.adapters.aws import Account, Clients, Gateway
 from harness.core.errors import EnvironmentBroken, TransientOracleError
-from harness.scenario import Names
+from harness.scenario import DENIED_BY, Names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,6 +153,29 @@ def test_a_call_that_is_refused_is_on_the_log_too(aws: AWS, account: Account) ->
     account.assume_role(aws.token("system:serviceaccount:another:one"))
     (call,) = account.calls()
     assert call["verdict"] == "denied"
+    # What a scenario itself has denied is told from this by its reason.
+    assert DENIED_BY not in call["reason"]
+
+
+def test_a_call_is_known_again_by_its_session_even_when_it_is_denied(aws: AWS, account: Account) -> None:
+    account.create_role()
+    sessions = [account.assume_role(aws.token(subject(account)))]
+    account.deny("not now")
+    sessions.append(account.assume_role(aws.token(subject(account))))
+    assert len(set(sessions)) == 2
+    calls = account.calls()
+    assert [call["verdict"] for call in calls] == ["allowed", "denied"]
+    assert [[session in call["user_agent"] for session in sessions] for call in calls] == [
+        [True, False],
+        [False, True],
+    ]
+
+
+def test_a_client_without_a_marker_has_none(clients: Clients, gateway: Gateway) -> None:
+    mark = gateway.last()
+    clients.client("sts", marker="canary-1").get_caller_identity()
+    clients.client("sts").get_caller_identity()
+    assert ["canary-1" in call["user_agent"] for call in gateway.calls(after=mark)] == [True, False]
 
 
 def test_a_denial_concerns_the_role_and_no_other(
@@ -166,6 +189,7 @@ def test_a_denial_concerns_the_role_and_no_other(
         each.assume_role(aws.token(subject(each)))
     assert [call["verdict"] for call in account.calls()] == ["denied"]
     assert account.calls()[0]["code"] == "AccessDenied"
+    assert DENIED_BY in account.calls()[0]["reason"]
     assert [call["verdict"] for call in other.calls()] == ["allowed"]
 
 

@@ -109,9 +109,18 @@ class TestObjects:
         }
         assert api.sent[1][2]["metadata"]["namespace"] == NAMES.namespace
 
+    def test_service_accounts_are_those_of_the_namespace(
+        self, api: API, log: Path, evidence: Evidence
+    ) -> None:
+        items = [{"metadata": {"name": name}} for name in ("default", "agent")]
+        api.objects[f"{NS}/serviceaccounts"] = {"items": items}
+        assert cluster(api, log).service_accounts() == ["default", "agent"]
+        assert '"agent"' in evidence.text()
+
     def test_what_is_not_there_is_empty(self, api: API, log: Path) -> None:
         here = cluster(api, log)
         assert here.service_account() == {}
+        assert here.service_accounts() == []
         assert here.secret("none") is None
         assert here.pods() == []
 

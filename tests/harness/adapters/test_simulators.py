@@ -193,6 +193,8 @@ class TestIsolation:
 def test_the_network_of_a_child_is_the_gateway_and_the_runs_authority_alone(tmp_path: Path) -> None:
     assert simulators.network_environment("127.0.0.1:9", tmp_path / "ca.pem") == {
         "HTTPS_PROXY": "http://127.0.0.1:9",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "NO_PROXY": "127.0.0.1,localhost",
         "SSL_CERT_FILE": str(tmp_path / "ca.pem"),
         "AWS_EC2_METADATA_DISABLED": "true",
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import pytest
 from harness.adapters import daemons, processes, teleport
 from harness.adapters.teleport import Teleport, newest
 from harness.adapters.teleport_server import Administrator, Server
-from harness.core.errors import EnvironmentBroken
+from harness.core.errors import EnvironmentBroken, NotObserved
 from harness.environment import Completed
 from harness.scenario import Names
 
@@ -69,10 +70,15 @@ class Tctl(Administrator):
 
     asked: list[tuple[tuple[str, ...], str | None]] = field(default_factory=list)
     answers: dict[str, tuple[int, str, str]] = field(default_factory=dict)
+    later: dict[str, tuple[int, str, str]] = field(default_factory=dict)
+    """Answers from the second time on."""
 
     def run(self, *arguments: str, stdin: str | None = None) -> Completed:
         self.asked.append((arguments, stdin))
-        code, stdout, stderr = self.answers.get(" ".join(arguments[:2]), (0, "", ""))
+        question = " ".join(arguments[:2])
+        code, stdout, stderr = self.answers.get(question, (0, "", ""))
+        if question in self.later:
+            self.answers[question] = self.later.pop(question)
         return Completed(" ".join(arguments), code, stdout, stderr)
 
 
@@ -82,7 +88,7 @@ class Lab:
     def __init__(self, home: Path, authority: Authority, env: dict[str, str], tsh: Path, site: Site) -> None:
         self.home = home
         self.site = site
-        self.tctl = Tctl()
+        self.tctl: Any = Tctl()
         self.tctl.answers["users add"] = (0, json.dumps({"metadata": {"name": INVITE}}), "")
         self.server = Server(
             address=site.address,
@@ -167,6 +173,36 @@ class TestUser:
         assert evidence.commands()
         for secret in (INVITE, made._password):
             assert secret not in evidence.text()
+
+    def test_an_invitation_is_never_in_the_evidence(
+        self, lab: Lab, program: Callable[..., Path], evidence: Evidence
+    ) -> None:
+        # What tctl prints is written down before anyone could read the invitation out of it. One of a
+        # hard-coded text would be known from other tests.
+        invitation = secrets.token_hex(16)
+        printed = {
+            "kind": "user_token",
+            "sub_kind": "invite",
+            "version": "v3",
+            "metadata": {"name": invitation, "expires": "2026-01-01T00:00:00Z"},
+            "spec": {
+                "user": NAMES.user,
+                "url": f"https://tele.example.com:443/web/invite/{invitation}",
+                "created": "2026-01-01T00:00:00Z",
+            },
+        }
+        (lab.home / "answer.json").write_text(json.dumps(printed, indent=2))
+        folder = program(lab.home / "bin", "tctl", '#!/bin/sh\ncat "$HOME/answer.json"\n').parent
+        lab.tctl = Administrator(folder, lab.home / "teleport.yaml", lab.env)
+        made = lab.attach()
+        made.create_user([NAMES.access_role])
+        (request,) = lab.site.requests
+        assert request.json["token"] == invitation  # it was read, all the same
+        (command,) = evidence.commands()
+        assert json.loads(command["stdout"])["metadata"]["name"] == "<redacted>"
+        assert json.loads(command["stdout"])["spec"]["user"] == NAMES.user
+        assert invitation not in evidence.text()
+        assert made._password not in evidence.text()
 
     def test_a_password_that_is_refused_is_told(self, lab: Lab) -> None:
         lab.site.answer = lambda _: (400, {"error": {"message": "second factor required"}})
@@ -285,6 +321,45 @@ class TestResources:
         made.remove("token/x")
         with pytest.raises(EnvironmentBroken, match="role is in use"):
             made.remove("role/x")
+
+    def test_removing_waits_until_it_is_gone(self, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(teleport, "GONE_SECONDS", 20.0)
+        lab.tctl.answers["get token/x"] = (0, '[{"kind": "token"}]', "")
+        lab.tctl.later["get token/x"] = (1, "", "ERROR: token x not found")
+        lab.attach().remove("token/x", wait=True)
+        asked = [arguments[:2] for arguments, _ in lab.tctl.asked]
+        assert asked == [("rm", "token/x"), ("get", "token/x"), ("get", "token/x")]
+
+    def test_one_that_stays_is_told(self, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(teleport, "GONE_SECONDS", 0.1)
+        lab.tctl.answers["get token/x"] = (0, '[{"kind": "token"}]', "")
+        with pytest.raises(NotObserved, match="token/x to be gone"):
+            lab.attach().remove("token/x", wait=True)
+
+    @pytest.mark.parametrize("served", [True, False])
+    def test_clearing_removes_what_another_run_left_under_these_names(self, lab: Lab, served: bool) -> None:
+        others = [server("b", "1", "another")]
+        own = [server("a", "1"), server("b", "2")] if served else []
+        lab.tctl.answers["get kube_server"] = (0, json.dumps(others + own), "")
+        for reference in (f"users/{NAMES.user}", f"role/{NAMES.access_role}", f"token/{NAMES.token}"):
+            lab.tctl.answers[f"rm {reference}"] = (1, "", f'ERROR: "{reference}" not found')
+        made = lab.attach()
+        made.clear()
+        removed = [arguments[1] for arguments, _ in lab.tctl.asked if arguments[0] == "rm"]
+        assert removed[0] == f"users/{NAMES.user}"  # a role in use can not be removed
+        assert sorted(removed[1:]) == sorted(
+            [f"role/{NAMES.access_role}", f"token/{NAMES.token}"]
+            + ([f"kube_server/{NAMES.cluster}"] if served else [])
+        )
+        lab.tctl.asked.clear()
+        made.undo()
+        assert lab.tctl.asked == []
+
+    def test_what_can_not_be_cleared_is_told(self, lab: Lab) -> None:
+        lab.tctl.answers["get kube_server"] = (0, "null", "")
+        lab.tctl.answers[f"rm role/{NAMES.access_role}"] = (1, "", "ERROR: role is in use")
+        with pytest.raises(EnvironmentBroken, match="role is in use"):
+            lab.attach().clear()
 
     def test_undoing_removes_users_first_and_each_thing_once(self, lab: Lab) -> None:
         made = lab.attach()

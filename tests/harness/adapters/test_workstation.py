@@ -15,8 +15,9 @@ import pytest
 from harness.adapters import processes, workstation
 from harness.adapters.workstation import Workstation, client_environment, install_programs
 from harness.core.errors import EnvironmentBroken, NotApplicable, NotObserved
+from harness.core.findings import FindingsOfScenario, current_findings
 from harness.guide.claims import CLAIMS
-from harness.guide.editions import EDITIONS, commands_for
+from harness.guide.editions import EDITIONS, RECONSTRUCTED, commands_for
 from harness.guide.script import as_printed
 from harness.scenario import Names
 
@@ -294,6 +295,24 @@ class TestGuide:
         assert role["spec"]["allow"]["kubernetes_groups"] == [NAMES.group]
         assert binding["metadata"]["name"] == NAMES.binding
         assert [subject["name"] for subject in binding["subjects"]] == [NAMES.group]
+
+    @pytest.mark.parametrize("edition", EDITIONS)
+    def test_a_file_that_is_not_the_guides_own_text_is_a_finding(
+        self, reader: dict[str, str], logs: AuditLogs, edition: str
+    ) -> None:
+        findings = FindingsOfScenario("access.bound")
+        token = current_findings.set(findings)
+        try:
+            for name in workstation.FILES:
+                open_machine(reader, logs, edition).file(name)
+        finally:
+            current_findings.reset(token)
+        # It is what this suite lacks, no difference of the guide.
+        assert [(finding.of, finding.claim) for finding in findings.noted] == [
+            ("environment", claim)
+            for name, claim in workstation.FILES.items()
+            if (edition, name) in RECONSTRUCTED
+        ]
 
     def test_the_guides_commands_run_as_printed(
         self, machine: Workstation, programs: Path, program: Callable[..., Path]

@@ -20,6 +20,7 @@ from harness.core.redaction import Redactor
 
 SENTINEL = 's3nt/inel+"va<lue>&=é\\x'
 PLAIN = "sentinelsentinelsentinel"
+INVITATION = "5e971e150000beef5e971e150000beef"
 MASK = "<redacted>"
 
 
@@ -81,6 +82,14 @@ CHANNELS = {
     + f" token={PLAIN}",
     "kubeconfig": f"users:\n- name: a\n  user:\n    client-key-data: {PLAIN}\n",
     "invite": f"https://teleport.example.com/web/invite/{PLAIN}?x=1",
+    "invitation": json.dumps({"kind": "user_token", "metadata": {"name": INVITATION}}),
+    "invitation, indented": json.dumps({"kind": "user_token", "metadata": {"name": INVITATION}}, indent=2),
+    "invitation as YAML": f"kind: user_token\nmetadata:\n  name: {INVITATION}\n",
+    "invitation in a JSON string": json.dumps({"stdout": json.dumps({"metadata": {"name": INVITATION}})}),
+    "invitation in a JSON string in one": json.dumps(
+        json.dumps({"stdout": json.dumps({"metadata": {"name": INVITATION}})})
+    ),
+    "invitation in a log line": f"INFO made user_token name:{INVITATION} kind:user_token",
     "reset": f"https://teleport.example.com/web/reset/{PLAIN}",
     "flag": f"tsh login --auth-token {PLAIN} --proxy=p",
     "helm value": f"helm install --set authToken={PLAIN}",
@@ -109,8 +118,9 @@ CHANNELS = {
 
 @pytest.mark.parametrize("channel", CHANNELS.values(), ids=CHANNELS.keys())
 def test_a_sentinel_survives_no_channel_and_again_changes_nothing(redactor: Redactor, channel: str) -> None:
-    assert PLAIN in channel or encoded(PLAIN) in channel
+    assert PLAIN in channel or encoded(PLAIN) in channel or INVITATION in channel
     clean = redactor.redact(channel)
+    assert INVITATION not in clean
     assert PLAIN not in clean
     assert encoded(PLAIN) not in clean
     assert redactor.redact(clean) == clean
@@ -121,7 +131,10 @@ def test_a_sentinel_survives_no_channel_as_bytes_nor_inside_an_object(
     redactor: Redactor, channel: str
 ) -> None:
     assert PLAIN.encode() not in redactor.redact(channel.encode())
-    assert PLAIN not in json.dumps(redactor.redact({"stdout": channel, "lines": [channel]}))
+    assert INVITATION.encode() not in redactor.redact(channel.encode())
+    inside = json.dumps(redactor.redact({"stdout": channel, "lines": [channel]}))
+    assert PLAIN not in inside
+    assert INVITATION not in inside
 
 
 def test_a_registered_secret_is_found_in_every_encoding(redactor: Redactor) -> None:
@@ -260,6 +273,15 @@ NOT_SECRET = [
     '{"event": "instance.join", "method": "iam", "token_name": "kube-iam-token"}',
     "tctl rm token/kube-iam-token",
     'the token does not allow "Kube" role',
+    # Names that are no invitation: one has 32 hexadecimal digits, and a host's id has dashes.
+    '{"name": "0123abcd-0123-4abc-8def-0123456789ab"}',
+    json.dumps({"stdout": '{"name": "0123abcd-0123-4abc-8def-0123456789ab"}'}),
+    "name: 0123abcd-0123-4abc-8def-0123456789ab",
+    f'{{"name": "{"0123456789abcdef" * 4}"}}',
+    '{"name": "0123456789abcdef"}',
+    '{"name": "teleport-kube-agent-a1b2c3-state"}',
+    "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    '{"uid": "0123456789abcdef0123456789abcdef"}',
     "AWS_WEB_IDENTITY_TOKEN_FILE=/var/run/secrets/eks.amazonaws.com/serviceaccount/token",
     "automountServiceAccountToken: true\nvolumes:\n- secret:\n    secretName: state\n",
     "volumes:\n- projected:\n    sources:\n    - serviceAccountToken:\n        path: token\n",

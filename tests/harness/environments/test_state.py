@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness import environments
-from harness.core.errors import UsageError
+from harness.core.errors import EnvironmentBroken, UsageError
 from harness.core.ledger import Ledger
 from harness.core.redaction import redactor
 from harness.environment import Component, Description
@@ -45,6 +45,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> state.State:
         administrator="AKIA1",
     )
     made.folder.mkdir()
+    (made.folder / environments.OWNER).touch()
     return made
 
 
@@ -123,3 +124,50 @@ def test_the_ledger_stays_until_all_is_undone(written: state.State) -> None:
     ledger.undone(stuck)
     assert environments.end(written.folder) == []
     assert not written.folder.exists()
+
+
+def tree(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("where", ["beside", "below", "runs itself", "its parent", "by way of another"])
+def test_only_a_folder_of_runs_is_ended(
+    written: state.State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    runs = tmp_path / "runs"
+    monkeypatch.setattr(state, "RUNS", runs)
+    places = {
+        "beside": tmp_path / "other" / "mine",
+        "below": runs / "a" / "b",
+        "runs itself": runs,
+        "its parent": tmp_path,
+        "by way of another": runs / "a" / ".." / ".." / "other" / "mine",
+    }
+    for folder in (runs / "a" / "b", tmp_path / "other" / "mine"):
+        folder.mkdir(parents=True)
+    # What every run begins with, and what it has to undo: both would do elsewhere, too.
+    (places[where] / environments.OWNER).touch()
+    entry = Ledger(places[where] / state.LEDGER_FILE).will_create(
+        "process", name="x", run="none", program="x"
+    )
+    before = tree(tmp_path)
+    with pytest.raises(EnvironmentBroken, match="a folder that a run made"):
+        environments.end(places[where])
+    assert tree(tmp_path) == before
+    assert Ledger(places[where] / state.LEDGER_FILE).open_entries() == [entry]
+
+
+def test_a_folder_that_no_run_began_is_not_ended(written: state.State) -> None:
+    (written.folder / environments.OWNER).unlink()
+    (written.folder / "photo.jpg").write_text("mine")
+    with pytest.raises(EnvironmentBroken, match=environments.OWNER) as caught:
+        environments.end(written.folder)
+    assert (written.folder / "photo.jpg").read_text() == "mine"
+    assert str(written.folder) in caught.value.remedy
+
+
+def test_an_environment_is_known_by_its_name_alone(written: state.State, tmp_path: Path) -> None:
+    assert environments.folder("mine") == written.folder
+    for name in (str(written.folder), "./mine", "mine/", "mine/.", f"../{tmp_path.name}/mine", "", ".", ".."):
+        with pytest.raises(UsageError, match="there are: mine"):
+            environments.folder(name)

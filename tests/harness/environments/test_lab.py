@@ -1,0 +1,109 @@
+"""How a lab gives a scenario its ports, and in which order it clears before and undoes afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock, call
+
+import pytest
+
+from harness.core.errors import EnvironmentBroken, NotObserved
+from harness.core.redaction import redactor
+from harness.environment import Description
+from harness.environments import lab, state
+from harness.scenario import Names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PORTS = ("Account", "Agent", "Cluster", "Teleport", "Workstation")
+CLEARED = [call.Agent().clear(), call.Account().undo(), call.Teleport().clear()]
+UNDONE = [call.Agent().undo(), call.Teleport().undo(), call.Account().undo()]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """All that a lab reaches its programs by; what was asked of each, in order."""
+    parts = Mock()
+    for name in (*PORTS, "Gateway", "Clients", "KubernetesAPI", "client_environment"):
+        monkeypatch.setattr(lab, name, getattr(parts, name))
+    monkeypatch.setattr("harness.adapters.daemons.must_all_be_alive", parts.must_all_be_alive)
+    monkeypatch.setattr(redactor, "register", lambda _: None)
+    return parts
+
+
+@pytest.fixture
+def here(asked: Mock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lab.Lab:
+    monkeypatch.setattr(state, "RUNS", tmp_path)
+    addresses = ("proxy", "control", "teleport")
+    paths = (
+        *("ca", "kubeconfig", "kubernetes_audit", "programs", "teleport", "teleport_audit"),
+        *("teleport_configuration", "teleport_log", "chart"),
+    )
+    return lab.Lab(
+        state.State(
+            run="a1b2c3",
+            name="mine",
+            description=Description(
+                name="lab", run="a1b2c3", components={}, capabilities=frozenset(), guide_edition="13"
+            ),
+            addresses=dict.fromkeys(addresses, "127.0.0.1:1"),
+            account_id="123456789012",
+            region="eu-west-1",
+            issuer="https://issuer",
+            paths={name: str(tmp_path / name) for name in paths},
+            chart_version="13.0.0",
+            chart_app_version="13.0.0",
+            teleport_version="13.0.0",
+            seconds={},
+            administrator="AKIA1",
+        ),
+        {"administrator": "an-administrators-secret"},
+    )
+
+
+def doings(asked: Mock) -> list[Any]:
+    """What was cleared, undone and done, without the making of ports."""
+    names = ("().clear", "().undo", "scenario")
+    return [each for each in asked.mock_calls if each[0].endswith(names)]
+
+
+def test_a_scenario_that_is_alone_finds_nothing_of_an_earlier_one(here: lab.Lab, asked: Mock) -> None:
+    with here.open("step3.printed-names", alone=True) as scenario:
+        asked.scenario()
+        assert scenario.names == Names.printed()
+    assert doings(asked) == [*CLEARED, call.scenario(), *UNDONE]
+
+
+def test_one_with_names_of_its_own_clears_nothing(here: lab.Lab, asked: Mock) -> None:
+    suffixes = set()
+    for _ in range(2):
+        with here.open("step3.joined-by-iam", alone=False) as scenario:
+            asked.scenario()
+            suffixes.add(scenario.names.namespace)
+    assert doings(asked) == [call.scenario(), *UNDONE] * 2
+    # Each opening has other names, and none of them the printed ones.
+    assert len(suffixes | {Names.printed().namespace}) == 3
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_all_is_undone_whatever_becomes_of_the_scenario(here: lab.Lab, asked: Mock, alone: bool) -> None:
+    asked.Agent.return_value.undo.side_effect = EnvironmentBroken(expected="a", seen="b", remedy="c")
+    with pytest.raises(EnvironmentBroken), here.open("s", alone=alone):
+        raise NotObserved("nothing")
+    assert doings(asked)[-3:] == UNDONE
+
+
+def test_what_can_not_be_cleared_keeps_the_scenario_from_running(here: lab.Lab, asked: Mock) -> None:
+    asked.Agent.return_value.clear.side_effect = NotObserved("the namespace stays")
+    ran = False
+    with pytest.raises(NotObserved, match="the namespace stays"), here.open("s", alone=True):
+        ran = True
+    assert not ran
+
+
+def test_in_an_environment_that_has_died_nothing_is_done(here: lab.Lab, asked: Mock) -> None:
+    asked.must_all_be_alive.side_effect = EnvironmentBroken(expected="a", seen="etcd ended", remedy="c")
+    with pytest.raises(EnvironmentBroken, match="etcd ended"), here.open("s", alone=True):
+        pass
+    assert doings(asked) == []
