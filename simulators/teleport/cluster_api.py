@@ -1,0 +1,146 @@
+"""The Kubernetes API as a pod reaches it: its service account, and the variables that every container has."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from simulators.teleport.errors import TeleportError
+from simulators.teleport.files import mounted
+from simulators.teleport.tunnel import passed_on
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+CALL_SECONDS = 15.0
+
+
+class ApiError(Exception):
+    """The API server refused a call.
+
+    Args:
+        status: HTTP status.
+        message: as the server put it.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def within_cluster(environ: Mapping[str, str]) -> bool:
+    """Whether this is a container with a service account."""
+    token = mounted(f"{ACCOUNT}/token", environ)
+    return bool(environ.get("KUBERNETES_SERVICE_HOST")) and token.is_file()
+
+
+class ClusterApi:
+    """One API server, reached directly and never through a proxy.
+
+    Args:
+        environ: of the container.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT", "443")
+        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._session: aiohttp.ClientSession | None = None
+
+    async def call(
+        self, method: str, path: str, body: Any = None, content: str = "application/json"
+    ) -> dict[str, Any]:
+        """Make one call as the service account; its JSON.
+
+        Args:
+            method: HTTP method.
+            path: with its query.
+            body: sent as JSON; None for none.
+            content: its media type.
+
+        Raises:
+            ApiError: the server refused it.
+            TeleportError: it was not reached.
+        """
+        data = None if body is None else json.dumps(body)
+        headers = {"Content-Type": content, "Accept": "application/json", "Authorization": self._bearer()}
+        timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
+        try:
+            async with self._client().request(
+                method, f"https://{self.address}{path}", data=data, headers=headers, timeout=timeout
+            ) as answer:
+                text = await answer.text()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise TeleportError(
+                "ConnectionProblem", f'{method} "https://{self.address}{path}": {error}'
+            ) from error
+        try:
+            document = json.loads(text) if text else {}
+        except ValueError:
+            document = {"message": text[:300]}
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise ApiError(answer.status, str(document.get("message", text[:300])))
+        return dict(document)
+
+    async def forward(
+        self,
+        head: dict[str, Any],
+        body: bytes,
+        send_head: Callable[[dict[str, Any]], Awaitable[None]],
+        send_data: Callable[[bytes], Awaitable[None]],
+    ) -> None:
+        """Pass a request on with the user impersonated, and the answer back as it comes.
+
+        Args:
+            head: method, target, headers, user and groups.
+            body: of the request.
+            send_head: takes status, headers and the server's address.
+            send_data: takes each piece of the answer.
+
+        Raises:
+            TeleportError: the server was not reached, or broke off.
+        """
+        from multidict import CIMultiDict  # noqa: PLC0415  # comes with aiohttp
+        from yarl import URL  # noqa: PLC0415  # comes with aiohttp
+
+        headers = CIMultiDict((name, value) for name, value in head["headers"])
+        headers["Authorization"] = self._bearer()
+        headers["Impersonate-User"] = head["user"]
+        for group in head["groups"]:
+            headers.add("Impersonate-Group", group)
+        url = URL(f"https://{self.address}{head['target']}", encoded=True)
+        try:
+            async with self._client().request(
+                head["method"], url, data=body or None, headers=headers, allow_redirects=False
+            ) as answer:
+                told = passed_on(answer.headers.items())
+                await send_head({"status": answer.status, "headers": told, "server": self.address})
+                async for piece in answer.content.iter_any():
+                    await send_data(piece)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise TeleportError("ConnectionProblem", f"{head['method']} {head['target']}: {error}") from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session:
+            await self._session.close()
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            context = ssl.create_default_context(cafile=str(mounted(f"{ACCOUNT}/ca.crt", self._environ)))
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=context, limit=0),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CALL_SECONDS),
+                auto_decompress=False,
+                skip_auto_headers=("User-Agent", "Accept-Encoding", "Content-Type"),
+            )
+        return self._session
+
+    def _bearer(self) -> str:
+        # Read each time: the kubelet renews the file in place.
+        return f"Bearer {mounted(f'{ACCOUNT}/token', self._environ).read_text().strip()}"

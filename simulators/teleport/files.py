@@ -1,0 +1,45 @@
+"""Files: those with secrets, and those that a pod has mounted."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOUNTS = "CONFORMANCE_MOUNTS"
+"""Environment variable: JSON object, mount path -> folder, where the lab's kubelet mounts nothing."""
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all.
+
+    Args:
+        path: its folder is made if need be.
+        text: what it holds.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    Path(name).replace(path)
+
+
+def mounted(path: str, environ: Mapping[str, str]) -> Path:
+    """Where a file of the container really is.
+
+    Args:
+        path: as the program knows it.
+        environ: with CONFORMANCE_MOUNTS where there is no mount namespace.
+    """
+    places: dict[str, str] = json.loads(environ.get(MOUNTS, "{}"))
+    wanted = PurePosixPath(path)
+    # The longest mount path wins: one may lie within another.
+    for target in sorted(places, key=len, reverse=True):
+        if wanted.is_relative_to(target):
+            return Path(places[target]) / wanted.relative_to(target)
+    return Path(path)

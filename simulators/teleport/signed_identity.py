@@ -1,0 +1,189 @@
+"""The agent's proof of who it is: AWS credentials as its pod has them, and a signed GetCallerIdentity.
+
+`AssumeRoleWithWebIdentity` is a plain request, since it is not signed and loading AWS's models would take longer than
+the whole join; the signature is botocore's.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from simulators.teleport.decisions import STS_BODY
+from simulators.teleport.errors import TeleportError
+from simulators.teleport.files import mounted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from simulators.teleport.texts import Imitation
+    from simulators.teleport.transport import Outbound
+
+CALL_SECONDS = 20.0
+METADATA_SECONDS = 2.0
+METADATA = "http://169.254.169.254"
+GLOBAL_HOST, GLOBAL_REGION = "sts.amazonaws.com", "us-east-1"
+
+
+class CredentialsError(Exception):
+    """There are no credentials; the text is the one of AWS's SDK in the imitated version."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """AWS credentials.
+
+    Attributes:
+        key_id: access key id.
+        secret: secret access key.
+        session: session token; empty for none.
+    """
+
+    key_id: str
+    secret: str = field(repr=False)
+    session: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An STS endpoint.
+
+    Attributes:
+        name: regional or global, as the log calls it.
+        host: host name.
+        region: of the signature.
+    """
+
+    name: str
+    host: str
+    region: str
+
+
+def endpoints(environ: Mapping[str, str]) -> list[Endpoint]:
+    """The endpoints that an agent of 13 tries, one after the other.
+
+    Args:
+        environ: with AWS_REGION or AWS_DEFAULT_REGION.
+    """
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+    found = [Endpoint("global", GLOBAL_HOST, GLOBAL_REGION)]
+    if region:
+        suffix = ".cn" if region.startswith("cn-") else ""
+        found.insert(0, Endpoint("regional", f"sts.{region}.amazonaws.com{suffix}", region))
+    return found
+
+
+class Prover:
+    """Makes signed requests.
+
+    Args:
+        outbound: how AWS is reached.
+        imitation: the version.
+    """
+
+    def __init__(self, outbound: Outbound, imitation: Imitation) -> None:
+        self._outbound = outbound
+        self._environ = outbound.environ
+        self._imitation = imitation
+
+    async def signed(self, endpoint: Endpoint, challenge: str) -> dict[str, Any]:
+        """A signed GetCallerIdentity that holds the challenge: host, headers and body (base64 by the caller).
+
+        Args:
+            endpoint: of STS.
+            challenge: of the Auth Service.
+
+        Raises:
+            CredentialsError: there are none.
+            TeleportError: STS was not reached.
+        """
+        # As AWS's SDK does in Teleport, credentials are fetched anew for each request.
+        credentials = await self._credentials(endpoint)
+        import botocore.auth  # noqa: PLC0415  # a fifth of a second that an agent with an identity need not wait
+        import botocore.awsrequest  # noqa: PLC0415  # the same
+        import botocore.credentials  # noqa: PLC0415  # the same
+
+        headers = {
+            "Accept": "application/json",
+            "Content-Length": str(len(STS_BODY)),
+            "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
+            "Host": endpoint.host,
+            "X-Teleport-Challenge": challenge,
+        }
+        request = botocore.awsrequest.AWSRequest(
+            "POST", f"https://{endpoint.host}/", data=STS_BODY, headers=headers
+        )
+        keys = botocore.credentials.Credentials(
+            credentials.key_id, credentials.secret, credentials.session or None
+        )
+        botocore.auth.SigV4Auth(keys, "sts", endpoint.region).add_auth(request)
+        return {"host": endpoint.host, "headers": dict(request.headers.items())}
+
+    async def _credentials(self, endpoint: Endpoint) -> Credentials:
+        environ = self._environ
+        if environ.get("AWS_ACCESS_KEY_ID") and environ.get("AWS_SECRET_ACCESS_KEY"):
+            session = environ.get("AWS_SESSION_TOKEN", "")
+            return Credentials(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], session)
+        if environ.get("AWS_ROLE_ARN") and environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
+            return await self._by_web_identity(endpoint)
+        if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() != "true":
+            found = await self._of_node()
+            if found:
+                return found
+        raise CredentialsError(self._imitation.text("no-aws-credentials"))
+
+    async def _by_web_identity(self, endpoint: Endpoint) -> Credentials:
+        environ = self._environ
+        token = mounted(environ["AWS_WEB_IDENTITY_TOKEN_FILE"], environ).read_text().strip()
+        form = {
+            "Action": "AssumeRoleWithWebIdentity",
+            "Version": "2011-06-15",
+            "RoleArn": environ["AWS_ROLE_ARN"],
+            "RoleSessionName": environ.get("AWS_ROLE_SESSION_NAME") or "simulated-teleport",
+            "WebIdentityToken": token,
+        }
+        try:
+            async with (
+                self._outbound.session(CALL_SECONDS) as session,
+                session.post(f"https://{endpoint.host}/", data=form, **self._outbound.proxied) as answer,
+            ):
+                text = await answer.text()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise TeleportError("ConnectionProblem", f"RequestError: send request failed: {error}") from error
+        if answer.status != HTTPStatus.OK:
+            told = {name.lower(): _element(text, name) for name in ("Code", "Message")}
+            request = _element(text, "RequestId")
+            raise CredentialsError(
+                self._imitation.text("web-identity-refused", status=answer.status, request=request, **told)
+            )
+        return Credentials(
+            _element(text, "AccessKeyId"), _element(text, "SecretAccessKey"), _element(text, "SessionToken")
+        )
+
+    async def _of_node(self) -> Credentials | None:
+        base = (self._environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or METADATA).rstrip("/")
+        roles = f"{base}/latest/meta-data/iam/security-credentials/"
+        lifetime = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
+        try:
+            async with self._outbound.session(METADATA_SECONDS) as session:
+                async with session.put(f"{base}/latest/api/token", headers=lifetime) as answer:
+                    answer.raise_for_status()
+                    proof = {"X-aws-ec2-metadata-token": await answer.text()}
+                async with session.get(roles, headers=proof) as answer:
+                    answer.raise_for_status()
+                    role = (await answer.text()).split()[0]
+                async with session.get(roles + role, headers=proof) as answer:
+                    answer.raise_for_status()
+                    found = await answer.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError, OSError, IndexError, ValueError):
+            return None
+        return Credentials(found["AccessKeyId"], found["SecretAccessKey"], found["Token"])
+
+
+def _element(xml: str, name: str) -> str:
+    found = re.search(f"<{name}>([^<]*)</{name}>", xml)
+    return found[1] if found else ""

@@ -1,0 +1,56 @@
+"""What the Auth Service remembers: resources, passwords and invitations, in memory and in one private file."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from simulators.teleport.files import write_secret
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Resource = dict[str, Any]
+
+
+class Store:
+    """The Auth Service's backend; it is there again after a restart.
+
+    Args:
+        path: of its file.
+
+    Attributes:
+        tokens: joining tokens by name.
+        roles: by name.
+        users: by name.
+        servers: kube_servers by `HOST_ID/CLUSTER`.
+        passwords: user -> {"salt", "hash"}, hexadecimal.
+        invitations: secret token -> {"user", "created", "expires"}.
+    """
+
+    PARTS = ("tokens", "roles", "users", "servers", "passwords", "invitations")
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.fresh = not path.is_file()
+        kept: dict[str, dict[str, Resource]] = {} if self.fresh else json.loads(path.read_text())
+        self.tokens, self.roles, self.users, self.servers, self.passwords, self.invitations = (
+            kept.get(part, {}) for part in self.PARTS
+        )
+
+    def of_kind(self, kind: str) -> dict[str, Resource]:
+        """The resources of a kind.
+
+        Args:
+            kind: token, role, user or kube_server.
+        """
+        return {
+            "token": self.tokens,
+            "role": self.roles,
+            "user": self.users,
+            "kube_server": self.servers,
+        }[kind]
+
+    def save(self) -> None:
+        """Write everything down; call after each change."""
+        write_secret(self._path, json.dumps({part: getattr(self, part) for part in self.PARTS}))
