@@ -1,4 +1,4 @@
-"""The command: `./conformance run`, `up`, `down`, `status`, `cleanup`, `report verify`, `test`."""
+"""The command: `./conformance run`, `up`, `down`, `status`, `cleanup`, `faults list`, `report verify`, `test`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from harness.core import settings as settings_
 from harness.core.errors import ConformanceError, EnvironmentBroken, UsageError
 from harness.core.redaction import redact
 from harness.environments import state
+from harness.faults import catalogue
 from harness.report.verify import verify
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def main() -> None:
     "--require-real", metavar="LIST", default=None, help="Of teleport,kubernetes,chart: simulated is exit 3."
 )
 @click.option("--exit-first", is_flag=True, default=None, help="Stop at the first failure.")
+@click.option("--fault", metavar="NAME", help="A simulator misbehaves on purpose, see `faults list`.")
 def run(**options: Any) -> None:
     """Runs scenarios and writes the conformance report.
 
@@ -142,6 +144,18 @@ def cleanup(*, everything: bool) -> None:
             failed = True
             _tell(str(error))
     sys.exit(2 if failed else 0)
+
+
+@main.group()
+def faults() -> None:
+    """Deliberate misbehaviours, to prove that scenarios can fail."""
+
+
+@faults.command(name="list")
+def list_() -> None:
+    """Lists name, component, decision, claims, and the scenarios that notice, or "unowned"."""
+    for line in catalogue.lines():
+        _tell(line)
 
 
 @main.group()

@@ -324,6 +324,9 @@ class Agent(Protocol):
     def pod(self) -> JSON:
         """The agent's pod as the API has it."""
 
+    def deployed(self) -> JSON:
+        """Waits until the agent's pod is there, ready or not; returns it."""
+
     def ready(self) -> JSON:
         """Waits until the agent's pod is ready; returns it."""
 

@@ -24,11 +24,13 @@ from harness.catalogue import read_catalogue, select
 from harness.core.errors import ConformanceError, EnvironmentBroken, MissingComponents, UsageError
 from harness.core.verdicts import Verdict, exit_code
 from harness.environments import state
+from harness.faults.catalogue import FAULT_MARK
 from harness.guide.editions import edition_for
 from harness.plugin import run_arguments
 from harness.report.build import NOT_REPORTED, RunFacts, reconcile, write_report
 from harness.report.console import summary_lines
 from harness.report.deviations import load_deviations
+from harness.report.html import HTML_NAME, write_html
 from harness.report.junit import write_junit
 from harness.report.model import (
     EVIDENCE_FOLDER,
@@ -54,7 +56,7 @@ CLONE = Path(__file__).resolve().parents[1]
 JUNIT_NAME = "junit.xml"
 PLAN_NAMES = ("plan.json", "plan-alone.json", "plan-together.json")
 LOGS_FOLDER = "environment"
-OWN = (REPORT_NAME, RESULTS_NAME, JUNIT_NAME, *PLAN_NAMES, EVIDENCE_FOLDER, LOGS_FOLDER)
+OWN = (REPORT_NAME, RESULTS_NAME, JUNIT_NAME, HTML_NAME, *PLAN_NAMES, EVIDENCE_FOLDER, LOGS_FOLDER)
 """Everything that a run leaves in the report folder; nothing else there is ever touched."""
 
 
@@ -326,6 +328,8 @@ def _conclude(
     path = folder / REPORT_NAME
     write_report(report, path)
     write_junit(report, folder / JUNIT_NAME)
+    page = folder / HTML_NAME
+    write_html(report, page, folder=folder)
     if problems := verify(report.as_document()):
         raise EnvironmentBroken(
             expected="the report to agree with itself",
@@ -334,9 +338,12 @@ def _conclude(
         )
     if outcome.environment_error and not report.summary[Verdict.NOT_RUN]:
         tell(outcome.not_run.text)  # the summary tells it for scenarios that did not run
-    for line in summary_lines(
-        report, report_path=path, leftovers=outcome.leftovers, interrupted=outcome.interrupted
-    ):
+    lines = summary_lines(
+        report, report_path=path, page=page, leftovers=outcome.leftovers, interrupted=outcome.interrupted
+    )
+    # The last line stays the one that says what was tested.
+    lines[-1:-1] = [text for text in report.environment.additions if text.startswith(FAULT_MARK)]
+    for line in lines:
         tell(line)
     return _exit_code(report, outcome)
 

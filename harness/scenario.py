@@ -267,7 +267,7 @@ class Scenario:
 
     def account_of_the_agent(self) -> str:
         """Service account that the agent's pod runs as."""
-        name: str = self.agent.pod()["spec"]["serviceAccountName"]
+        name: str = self.agent.deployed()["spec"]["serviceAccountName"]
         return name
 
     def given_to_join(self) -> str:

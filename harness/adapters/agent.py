@@ -290,6 +290,20 @@ class Agent:
             raise NotObserved(f"expected: pod {self.names.release}-0\nseen: no such pod")
         return found
 
+    def deployed(self) -> JSON:
+        """Waits until the agent's pod is there, ready or not; returns it.
+
+        Raises:
+            NotObserved: It did not come.
+        """
+        eventually(
+            lambda: self._api.get(self._pod_path) is not None,
+            bool,
+            expected=f"pod {self.names.release}-0",
+            within=READY_SECONDS,
+        )
+        return self.pod()
+
     def ready(self, *, other_than: str = "") -> JSON:
         """Waits until the agent's pod is ready; returns it.
 

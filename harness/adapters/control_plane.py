@@ -106,10 +106,7 @@ def start(
     ports = {name: daemons.free_port() for name in ("client", "peer", "api", "manager")}
     server = f"https://127.0.0.1:{ports['api']}"
     serving = authority.issue("kube-apiserver", "127.0.0.1", "localhost", "kubernetes.default.svc")
-    admin = authority.issue("administrator", common_name="conformance-admin", organization="system:masters")
-    kubelet = authority.issue(
-        "kubelet-client", common_name="conformance-kubelet", organization="system:masters"
-    )
+    admin, kubelet = administrators(authority)
     manager = authority.issue("controller-manager", common_name="system:kube-controller-manager")
     made = ControlPlane(
         server=server,
@@ -140,7 +137,15 @@ def start(
     launch(
         "kube-controller-manager", *_manager_arguments(folder, ports, authority, manager_kubeconfig, signing)
     )
-    return replace(made, version=_version(server, context))
+    return replace(made, version=running_version(server, context))
+
+
+def administrators(authority: Authority) -> tuple[KeyPair, KeyPair]:
+    """Client certificates of the harness and of the lab's kubelet, which is scheduler and node in one."""
+    return (
+        authority.issue("administrator", common_name="conformance-admin", organization="system:masters"),
+        authority.issue("kubelet-client", common_name="conformance-kubelet", organization="system:masters"),
+    )
 
 
 def kubeconfig(path: Path, server: str, authority: Authority, client: KeyPair) -> Path:
@@ -188,7 +193,12 @@ def _get(url: str, context: ssl.SSLContext) -> str | None:
         return None
 
 
-def _version(server: str, context: ssl.SSLContext) -> str:
+def running_version(server: str, context: ssl.SSLContext) -> str:
+    """Version that a running API server tells of itself (`v1.32.2`).
+
+    Raises:
+        EnvironmentBroken: It tells none.
+    """
     answer = _get(f"{server}/version", context) or ""
     try:
         return str(json.loads(answer)["gitVersion"])

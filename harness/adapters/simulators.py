@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,34 @@ if TYPE_CHECKING:
     from harness.core.ledger import Ledger
 
 CLONE = Path(__file__).resolve().parents[2]
+CLIENT = CLONE / "simulators" / "launcher" / "client.py"
+FORKED = {
+    "simulators.aws": "gateway",
+    "simulators.aws.backend": "backend",
+    "simulators.apiserver": "apiserver",
+    "simulators.kubelet": "kubelet",
+}
+"""Module of a simulator -> its name with the launcher."""
+
 START_SECONDS = 60.0
 """Budget for a simulator: gateway and kubelet are up in about a second on an idle machine."""
 
 NODE = "lab-node"
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """The process that is forked for each simulator, so that what they import is imported once.
+
+    Attributes:
+        socket: Where it takes requests.
+    """
+
+    socket: Path
+
+    def command(self, program: str, *arguments: str) -> list[str]:
+        """The command line of a thin client that stands in for a fork of that program."""
+        return [sys.executable, "-I", "-S", str(CLIENT), str(self.socket), program, *arguments]
 
 
 def network_environment(proxy: str, ca_file: Path) -> dict[str, str]:
@@ -51,6 +76,7 @@ def start_gateway(  # each is another fact of the run
     ledger: Ledger,
     authority: KeyPair,
     configuration: Mapping[str, Any],
+    launcher: Launcher | None = None,
 ) -> dict[str, str]:
     """Starts moto and the AWS gateway before it; returns the gateway's addresses by listener.
 
@@ -62,18 +88,20 @@ def start_gateway(  # each is another fact of the run
         authority: The run's certificate authority; the gateway mints its certificates.
         configuration: `proxy` address, `account`, `key_id`, `secret`, `region`, `issuer`, `jwks`,
             `cluster`, `routes`, `charts`, `kubeconfig`.
+        launcher: The process to fork; None starts processes of their own.
 
     Raises:
         EnvironmentBroken: One died or did not become ready.
     """
     folder.mkdir(parents=True)
-    backend = _start(
+    backend = start_program(
         "simulators.aws.backend",
         ["--ready", str(folder / "backend.ready")],
         folder=folder,
         env=env,
         ledger=ledger,
         ready=folder / "backend.ready",
+        launcher=launcher,
     )
     account = configuration["account"]
     any_port = "127.0.0.1:0"
@@ -123,8 +151,14 @@ def start_gateway(  # each is another fact of the run
     }
     config = folder / "gateway.json"
     write_secret(config, json.dumps(document, indent=1))
-    ready = _start(
-        "simulators.aws", [str(config)], folder=folder, env=env, ledger=ledger, ready=folder / "gateway.ready"
+    ready = start_program(
+        "simulators.aws",
+        [str(config)],
+        folder=folder,
+        env=env,
+        ledger=ledger,
+        ready=folder / "gateway.ready",
+        launcher=launcher,
     )
     return {name: str(ready[name]) for name in document["listen"]}
 
@@ -158,6 +192,8 @@ def start_kubelet(  # each is another fact of the run
     kubeconfig: Path,
     images: list[dict[str, Any]],
     environment: Mapping[str, str],
+    isolation: str = "mount-namespace",
+    launcher: Launcher | None = None,
 ) -> None:
     """Starts the lab's kubelet and waits until its node is registered.
 
@@ -170,6 +206,8 @@ def start_kubelet(  # each is another fact of the run
         kubeconfig: Of the kubelet.
         images: Image names and the local programs they stand for.
         environment: What the node adds to every container's environment.
+        isolation: `mount-namespace`, or `none` for pods that find their files otherwise.
+        launcher: The process to fork; None starts one of its own.
 
     Raises:
         EnvironmentBroken: It died or did not become ready.
@@ -187,18 +225,19 @@ def start_kubelet(  # each is another fact of the run
         "client_ca": str(authority.pair.certificate),
         "images": images,
         "environment": dict(environment),
-        "isolation": "mount-namespace",
+        "isolation": isolation,
         "ready": str(folder / "kubelet.ready"),
     }
     config = folder / "kubelet.json"
     write_secret(config, json.dumps(document, indent=1))
-    _start(
+    start_program(
         "simulators.kubelet",
         [str(config)],
         folder=folder,
         env=env,
         ledger=ledger,
         ready=folder / "kubelet.ready",
+        launcher=launcher,
     )
 
 
@@ -241,12 +280,34 @@ def webhook_configuration(address: str, ca_file: Path) -> dict[str, Any]:
     }
 
 
-def _start(
-    module: str, arguments: list[str], *, folder: Path, env: Mapping[str, str], ledger: Ledger, ready: Path
+def start_program(
+    module: str,
+    arguments: list[str],
+    *,
+    folder: Path,
+    env: Mapping[str, str],
+    ledger: Ledger,
+    ready: Path,
+    launcher: Launcher | None = None,
 ) -> dict[str, Any]:
+    """Starts a simulator, as a fork of the launcher where there is one; what it wrote when it was ready.
+
+    Args:
+        module: Of the simulator.
+        arguments: Its arguments.
+        folder: For its log.
+        env: Its environment.
+        ledger: The run's ledger.
+        ready: File that it writes when it is ready: a JSON object.
+        launcher: The process to fork; None starts one of its own.
+
+    Raises:
+        EnvironmentBroken: It died or did not become ready.
+    """
+    own = [sys.executable, "-m", module, *arguments]
     daemon = daemons.start(
         module,
-        [sys.executable, "-m", module, *arguments],
+        own if launcher is None else launcher.command(FORKED[module], *arguments),
         env=env,
         cwd=CLONE,
         log=folder / f"{module.rpartition('.')[2]}.log",

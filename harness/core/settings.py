@@ -113,6 +113,7 @@ class Settings:
         scenario: Run the scenarios of these ids only.
         keyword: Run what this expression selects (the `-k` of pytest).
         exit_first: Stop at the first scenario that failed or broke.
+        fault: Name of a deliberate misbehaviour of a simulator, see `harness.faults`.
         sources: Where each value came from, by the name of the attribute.
     """
 
@@ -132,6 +133,7 @@ class Settings:
     scenario: tuple[str, ...] = ()
     keyword: str | None = None
     exit_first: bool = False
+    fault: str | None = None
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def source(self, name: str) -> str:
@@ -182,6 +184,7 @@ _KINDS = {
     "scenario": _Kind("a list of texts, or one text with commas", _texts),
     "keyword": _TEXT,
     "exit_first": _Kind("true or false", _boolean),
+    "fault": _TEXT,
 }
 
 
@@ -304,7 +307,7 @@ def _settle_reuse(values: dict[str, Any], sources: dict[str, str]) -> None:
     if "reuse" not in values:
         return
     weaker = {_KUBEBUILDER_SOURCE, _FILE_SOURCE} - {sources["reuse"]}
-    for name in ("teleport", "control_plane", "chart", "helm", "guide_edition", "name", "keep"):
+    for name in ("teleport", "control_plane", "chart", "helm", "guide_edition", "name", "keep", "fault"):
         if name not in values:
             continue
         if sources[name] not in weaker:

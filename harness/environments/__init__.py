@@ -8,11 +8,12 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from harness.adapters import daemons, processes
+from harness.adapters import daemons, processes, simulated_product
 from harness.core.errors import EnvironmentBroken, UsageError
 from harness.core.ledger import Ledger, replay
 from harness.core.redaction import redact
 from harness.environments import lab, lab_provisioning, state
+from harness.faults.catalogue import check_fault
 from harness.guide.editions import blocks
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from harness.core.settings import Settings
     from harness.environment import Environment
 
-OWNER = "owner.lock"
+OWNER = state.OWNER_FILE
 STANDING = "standing"
 LAST_BYTES = 2_000_000
 """How much of a component's log is kept with a report; the end tells what happened."""
@@ -78,11 +79,12 @@ def check(settings: Settings) -> None:
     """Checks what the user chose, as far as it can be told before anything is begun.
 
     Raises:
-        UsageError: The environment to reuse is not there, a new one's name is taken, or the guide has no
-            such edition.
+        UsageError: The environment to reuse is not there, a new one's name is taken, the guide has no
+            such edition, or no simulator of the run such a fault.
     """
     if settings.guide_edition is not None:
         blocks(settings.guide_edition)
+    check_fault(settings)
     if settings.reuse is not None:
         state.read(folder(settings.reuse) / state.STATE_FILE)
     elif settings.name is not None and (state.RUNS / settings.name).exists():
@@ -164,13 +166,14 @@ def end(found: Path) -> list[Leftover]:
 
     The folder goes last, and only when nothing is left: the ledger in it tells what still has to be done.
     """
-    if found.parent != state.RUNS or not (found / OWNER).exists():
+    if found.resolve().parent != state.RUNS.resolve() or not (found / OWNER).exists():
         raise EnvironmentBroken(
             expected=f"a folder that a run made, below {state.RUNS}",
             seen=f"{found}, without the file {OWNER} that every run begins with",
             remedy=f"if nothing of yours is in it, remove {found} by hand",
         )
-    leftovers = replay(Ledger(found / state.LEDGER_FILE), {"process": daemons.undo_process})
+    undo = {"process": daemons.undo_process, "folder": simulated_product.undo_folder}
+    leftovers = replay(Ledger(found / state.LEDGER_FILE), undo)
     if not leftovers:
         try:
             shutil.rmtree(found)

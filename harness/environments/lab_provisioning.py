@@ -13,11 +13,20 @@ import shutil
 import sys
 import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.adapters import chart as charts
-from harness.adapters import clients, control_plane, daemons, processes, simulators, teleport_server
+from harness.adapters import (
+    clients,
+    control_plane,
+    daemons,
+    processes,
+    simulated_product,
+    simulators,
+    teleport_server,
+)
 from harness.adapters.aws import Clients
 from harness.adapters.certificates import Authority, signing_key
 from harness.adapters.kubernetes_api import KubernetesAPI
@@ -27,6 +36,7 @@ from harness.core.ledger import Ledger
 from harness.core.redaction import redactor
 from harness.environment import Component, Description
 from harness.environments import state
+from harness.faults.catalogue import VARIABLE, announcement
 from harness.guide.editions import edition_for
 
 if TYPE_CHECKING:
@@ -51,19 +61,28 @@ ADDITIONS = (
 )
 
 
-def required(settings: Settings) -> tuple[Path, Path, Path]:
-    """The real programs that the lab is made of: Teleport's folder, the control plane's, the chart.
+@dataclass(frozen=True)
+class Given:
+    """The real programs that the user gave; what is None is simulated.
+
+    Attributes:
+        teleport: Folder with `teleport`, `tctl`, `tsh`.
+        control_plane: Folder with `etcd`, `kube-apiserver`, `kube-controller-manager`.
+        chart: The chart, a folder or an archive.
+    """
+
+    teleport: Path | None
+    control_plane: Path | None
+    chart: Path | None
+
+
+def given(settings: Settings) -> Given:
+    """The real programs that the user gave, each looked at.
 
     Raises:
-        MissingComponents: One was not given or lacks a program.
+        MissingComponents: A folder lacks a program, or one that has to be real was not given.
     """
-    given = {
-        "--teleport DIR (teleport, tctl, tsh)": settings.teleport,
-        "--control-plane DIR (etcd, kube-apiserver, kube-controller-manager)": settings.control_plane,
-        "--chart DIR (teleport-kube-agent)": settings.chart,
-    }
-    missing = [option for option, value in given.items() if value is None]
-    seen = [f"not given: {'; '.join(missing)}"] if missing else []
+    seen = []
     for folder, check in (
         (settings.teleport, teleport_server.require_programs),
         (settings.control_plane, control_plane.require_programs),
@@ -73,14 +92,27 @@ def required(settings: Settings) -> tuple[Path, Path, Path]:
                 check(folder.resolve())
         except MissingComponents as error:
             seen.append(f"{error.seen} ({folder})")
-    if seen or settings.teleport is None or settings.control_plane is None or settings.chart is None:
+    options = {
+        "teleport": (settings.teleport, "--teleport DIR (teleport, tctl, tsh)"),
+        "kubernetes": (
+            settings.control_plane,
+            "--control-plane DIR (etcd, kube-apiserver, kube-controller-manager)",
+        ),
+        "chart": (settings.chart, "--chart DIR (teleport-kube-agent)"),
+    }
+    absent = [options[name][1] for name in settings.require_real if options[name][0] is None]
+    if absent:
+        seen.append(f"not given: {'; '.join(absent)}")
+    if seen:
         # All at once: nobody wants to be told of one program a run.
         raise MissingComponents(
             expected="real programs to make the lab of",
             seen="; ".join(seen),
             remedy="see 'Real programs' in README.md for where each comes from",
         )
-    return settings.teleport.resolve(), settings.control_plane.resolve(), settings.chart.resolve()
+    return Given(
+        *(path and path.resolve() for path in (settings.teleport, settings.control_plane, settings.chart))
+    )
 
 
 class Provisioning:
@@ -96,7 +128,7 @@ class Provisioning:
         Raises:
             MissingComponents: A real program is missing.
         """
-        self.teleport, self.plane, self.chart_given = required(settings)
+        self.given = given(settings)
         self._settings = settings
         self._report = report
         self.run = random.token_hex(3)
@@ -118,6 +150,7 @@ class Provisioning:
         """
         state.RUNS.mkdir(parents=True, exist_ok=True)
         self.folder.mkdir(mode=0o700)
+        (self.folder / state.OWNER_FILE).touch()
         self.ledger = Ledger(self.folder / state.LEDGER_FILE)
 
     def provision(self) -> state.State:
@@ -139,20 +172,24 @@ class Provisioning:
         keys.mkdir()
         self.authority = Authority(keys)
         self.signing = signing_key(keys)
-        self.chart = charts.publish(self.chart_given, self.folder / "charts")
+        self.chart = charts.publish(self.given.chart or simulated_product.CHART, self.folder / "charts")
         # Known beforehand, so that nothing has to wait for another to learn them.
         self.addresses = {
             "teleport": f"127.0.0.1:{daemons.free_port()}",
             "proxy": f"127.0.0.1:{daemons.free_port()}",
         }
-        self.plain = processes.base_environment(self._home("services"), self.run)
+        # Each simulator looks whether the fault is its own.
+        self.fault = {VARIABLE: self._settings.fault} if self._settings.fault else {}
+        self.plain = processes.base_environment(self._home("services"), self.run) | self.fault
         self.network = simulators.network_environment(
             self.addresses["proxy"], self.authority.pair.certificate
         )
+        self.launcher = self._timed("launcher", self._start_launcher)
+        self.teleport = self._teleport_programs()
         self.programs = self._programs()
-        self._report("starting etcd, kube-apiserver, Teleport and the AWS gateway")
+        self._report(f"starting {self._plane_name}, {self._teleport_name} and the AWS gateway")
         made = self._side_by_side(
-            isolation=lambda: simulators.check_isolation(env=self.plain),
+            isolation=self._check_isolation,
             kubernetes=self._start_control_plane,
             aws=self._start_aws,
             teleport=self._start_teleport,
@@ -183,9 +220,45 @@ class Provisioning:
                 raise
             return {name: future.result() for name, future in making.items()}
 
+    @property
+    def _plane_name(self) -> str:
+        return "a simulated API server" if self.given.control_plane is None else "etcd, kube-apiserver"
+
+    @property
+    def _teleport_name(self) -> str:
+        return "a simulated Teleport" if self.given.teleport is None else "Teleport"
+
+    def _start_launcher(self) -> simulators.Launcher | None:
+        """The process to fork, where there is enough to fork to be worth its imports."""
+        if self.given.teleport is not None and self.given.control_plane is not None:
+            return None
+        self._report("starting the launcher of simulated programs")
+        return simulated_product.start_launcher(self.folder / "launcher", env=self.plain, ledger=self.ledger)
+
+    def _teleport_programs(self) -> Path:
+        if self.given.teleport is not None or self.launcher is None:
+            return self.given.teleport or Path()
+        return simulated_product.teleport_programs(self.folder / "teleport-programs", self.launcher)
+
+    def _check_isolation(self) -> None:
+        # Simulated pods need no mount namespace: they are forks that find their files otherwise.
+        if self.given.teleport is not None:
+            simulators.check_isolation(env=self.plain)
+
     def _start_control_plane(self) -> control_plane.ControlPlane:
+        if self.given.control_plane is None:
+            return simulated_product.start_apiserver(
+                self.folder / "kubernetes",
+                run=self.run,
+                env=self.plain,
+                ledger=self.ledger,
+                authority=self.authority,
+                signing=self.signing,
+                issuer=self.issuer,
+                launcher=self.launcher,
+            )
         return control_plane.start(
-            self.plane,
+            self.given.control_plane,
             self.folder / "kubernetes",
             authority=self.authority,
             signing=self.signing,
@@ -216,6 +289,7 @@ class Provisioning:
                 "charts": str(self.folder / "charts"),
                 "kubeconfig": str(self.folder / "kubernetes" / "admin.kubeconfig"),
             },
+            launcher=self.launcher,
         )
 
     def _start_teleport(self) -> teleport_server.Server:
@@ -242,7 +316,7 @@ class Provisioning:
 
     def _programs(self) -> Path:
         environment = Path(sys.executable).parent
-        kubectl = self.plane / "kubectl"
+        beside = self.given.control_plane and self.given.control_plane / "kubectl"
         helm = self._settings.helm or shutil.which("helm")
         library = shlex.join([sys.executable, "-I", str(clients.HELM_COMMAND)])
         return install_programs(
@@ -250,7 +324,7 @@ class Provisioning:
             {
                 "aws": f'#!/bin/sh\nexec {shlex.quote(str(environment / "aws"))} "$@"\n',
                 # The one beside the API server fits its version.
-                "kubectl": kubectl if kubectl.is_file() else environment / "kubectl",
+                "kubectl": beside if beside and beside.is_file() else environment / "kubectl",
                 "helm": Path(helm) if helm else f'#!/bin/sh\nexec {library} "$@"\n',
                 "tctl": self.teleport / "tctl",
                 "tsh": self.teleport / "tsh",
@@ -265,15 +339,18 @@ class Provisioning:
             ledger=self.ledger,
             authority=self.authority,
             kubeconfig=plane.kubelet_kubeconfig,
+            isolation="none" if self.given.teleport is None else "mount-namespace",
+            launcher=self.launcher,
             images=[
                 {
-                    "name": "*gravitational/teleport*",
+                    "name": "*/teleport*",
                     "entrypoint": ["teleport", "start", "-c", "/etc/teleport/teleport.yaml"],
                     "path": str(self.teleport),
                 },
                 {"name": clients.AWS_CLI_IMAGE, "entrypoint": ["aws"], "path": str(self.programs)},
             ],
             environment=self.network
+            | self.fault
             | {
                 "AWS_CA_BUNDLE": str(self.authority.pair.certificate),
                 # No node identity unless a scenario asks for one: the gateway answers 404 below this path.
@@ -319,12 +396,14 @@ class Provisioning:
                 simulated=True,
                 detail="IAM, STS, EKS",
             ),
-            "kubernetes": Component("control plane", plane.version, simulated=False),
+            "kubernetes": Component(
+                "control plane", plane.version, simulated=self.given.control_plane is None
+            ),
             "kubelet": Component(
                 "the lab's kubelet", f"of suite {state.SUITE_VERSION}", simulated=True, detail=KUBELET_DETAIL
             ),
-            "teleport": Component("teleport", server.version, simulated=False),
-            "chart": Component(charts.NAME, self.chart.version, simulated=False),
+            "teleport": Component("teleport", server.version, simulated=self.given.teleport is None),
+            "chart": Component(charts.NAME, self.chart.version, simulated=self.given.chart is None),
             "clients": Component(
                 "aws, kubectl, helm",
                 ", ".join(f"{name} {version}" for name, version in tools.items()),
@@ -340,7 +419,7 @@ class Provisioning:
                 components=components,
                 capabilities=CAPABILITIES,
                 guide_edition=self._settings.guide_edition or edition_for(server.version),
-                additions=ADDITIONS,
+                additions=(*ADDITIONS, *announcement(self._settings)),
             ),
             addresses=self.addresses,
             account_id=self.account_id,

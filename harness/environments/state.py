@@ -22,6 +22,7 @@ RUNS = CLONE / ".conformance" / "runs"
 STATE_FILE = "environment.json"
 SECRETS_FILE = "secrets.json"
 LEDGER_FILE = "ledger.jsonl"
+OWNER_FILE = "owner.lock"
 
 
 @dataclass(frozen=True)

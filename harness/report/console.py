@@ -63,13 +63,19 @@ def failure_block(
 
 
 def summary_lines(
-    report: Report, *, report_path: Path, leftovers: Sequence[str] = (), interrupted: bool = False
+    report: Report,
+    *,
+    report_path: Path,
+    page: Path | None = None,
+    leftovers: Sequence[str] = (),
+    interrupted: bool = False,
 ) -> list[str]:
     """Gives the last lines of a run; the very last says what of the product was tested.
 
     Args:
         report: The report.
         report_path: Where it lies.
+        page: The same for people, or None if there is none.
         leftovers: What clean-up could not remove, one text each.
         interrupted: Whether a signal ended the run.
     """
@@ -87,9 +93,10 @@ def summary_lines(
         f"conformant: {conformant}",
         f"time: {report.timing.seconds:.1f} s, {report.timing.setup_seconds:.1f} s of it to set up",
         f"report: {report_path}",
-        product_line(report),
     ]
-    return lines
+    if page:
+        lines.append(f"page: {page}")
+    return [*lines, product_line(report)]
 
 
 _WORDS = {True: "yes", False: "no", None: "cannot be said"}

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
 
 from .app import serve
 from .config import Config, ConfigurationError, load
-from .decisions import Decisions
+from .faults import chosen
 
 
 async def _run(config: Config) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(config, Decisions(), stop)
+    await serve(config, chosen(os.environ), stop)
 
 
 def main() -> int:

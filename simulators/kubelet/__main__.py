@@ -37,6 +37,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import ssl
 import sys
 import tempfile
@@ -45,7 +46,7 @@ from pathlib import Path
 from simulators.kubelet import processes
 from simulators.kubelet.api import ApiError
 from simulators.kubelet.config import ConfigError, load
-from simulators.kubelet.decisions import Decisions
+from simulators.kubelet.faults import chosen
 from simulators.kubelet.kubelet import CannotRunError, run
 
 
@@ -66,7 +67,7 @@ def main(arguments: list[str]) -> int:
         )
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     try:
-        asyncio.run(run(load(Path(arguments[0])), Decisions()))
+        asyncio.run(run(load(Path(arguments[0])), chosen(os.environ)))
     except ConfigError as error:
         return _fail(4, str(error))
     except CannotRunError as error:

@@ -17,9 +17,7 @@ PROGRAMS = {
     "gateway": "simulators.aws",
     "kubelet": "simulators.kubelet",
     "apiserver": "simulators.apiserver",
-    "teleport": "simulators.teleport.programs.teleport",
-    "tctl": "simulators.teleport.programs.tctl",
-    "tsh": "simulators.teleport.programs.tsh",
+    "teleport": "simulators.teleport",
 }
 """Name of a program -> module to run."""
 
@@ -31,8 +29,12 @@ IMPORTED = (
     "moto.server",
     "trustme",
     "yaml",
+    "simulators.apiserver.server",
     "simulators.aws.app",
     "simulators.kubelet.kubelet",
+    "simulators.teleport.tctl",
+    "simulators.teleport.teleport",
+    "simulators.teleport.tsh",
 )
 """What the programs import; whatever they want besides costs each of them anew."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -149,8 +150,8 @@ def missing(project: Project) -> str:
     return text
 
 
-def test_nothing_given(project: Project) -> None:
-    project.settings("")
+def test_nothing_given_where_real_is_required(project: Project) -> None:
+    project.settings('require-real = ["teleport", "kubernetes", "chart"]')
     text = missing(project)
     assert "--teleport DIR (teleport, tctl, tsh)" in text
     assert "--control-plane DIR (etcd, kube-apiserver, kube-controller-manager)" in text
@@ -170,7 +171,7 @@ def test_envtest_folders_lack_the_controller_manager(
 
 def test_all_that_is_missing_is_told_at_once(project: Project) -> None:
     project.programs("half", "teleport", "etcd")
-    project.settings('teleport = "half"\ncontrol-plane = "half"')
+    project.settings('teleport = "half"\ncontrol-plane = "half"\nrequire-real = ["chart"]')
     text = missing(project)
     for name in ("no tctl", "no tsh", "no kube-apiserver", "no kube-controller-manager", "--chart DIR"):
         assert name in text
@@ -191,6 +192,14 @@ def test_what_is_simulated_is_not_enough_where_real_is_required(
 
 
 # Environments
+
+
+def begun(project: Project, name: str) -> Path:
+    """The folder of a run that has begun and done nothing yet."""
+    folder = project.runs / name
+    folder.mkdir(parents=True)
+    (folder / "owner.lock").touch()
+    return folder
 
 
 def test_up_status_down(project: Project) -> None:
@@ -231,8 +240,7 @@ def test_up_that_is_interrupted_leaves_nothing(project: Project) -> None:
 
 def test_cleanup_goes_on_after_what_it_cannot_remove(project: Project) -> None:
     for name in ("a", "b"):
-        folder = project.runs / name
-        folder.mkdir(parents=True)
+        begun(project, name)
     stuck = {"id": "1", "kind": "mount", "what": {"path": "/mnt/x"}, "at": "now"}
     (project.runs / "a" / "ledger.jsonl").write_text(json.dumps(stuck) + "\n")
     ended = project.main("cleanup")
@@ -241,6 +249,41 @@ def test_cleanup_goes_on_after_what_it_cannot_remove(project: Project) -> None:
     assert "b: removed" in ended.stdout
     assert [folder.name for folder in project.runs.iterdir()] == ["a"]
     (project.runs / "a" / "ledger.jsonl").unlink()
+
+
+def test_cleanup_goes_on_after_a_folder_that_no_run_began(project: Project) -> None:
+    (project.runs / "a").mkdir(parents=True)
+    (project.runs / "a" / "photo.jpg").write_text("mine")
+    begun(project, "b")
+    ended = project.main("cleanup")
+    assert ended.exit_code == 2
+    assert "a folder that a run made" in ended.stdout
+    assert "b: removed" in ended.stdout
+    assert (project.runs / "a" / "photo.jpg").read_text() == "mine"
+    shutil.rmtree(project.runs / "a")
+
+
+@pytest.mark.parametrize(
+    "where", ["absolute", "..", ".", "", "../../x", "../runs/mine", "mine/", "mine/below"]
+)
+def test_down_takes_the_name_of_an_environment_and_no_path(project: Project, where: str) -> None:
+    # Each has all that a run's folder has, so that nothing but its place tells it from one.
+    for folder in (
+        project.root / "x",
+        project.runs.parent,
+        project.runs,
+        project.runs / "mine",
+        project.runs / "mine" / "below",
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "owner.lock").touch()
+        (folder / "ledger.jsonl").touch()
+    before = sorted(project.root.rglob("*"))
+    ended = project.main("down", project.root / "x" if where == "absolute" else where)
+    assert ended.exit_code == 4, ended.text
+    assert "there are: mine" in ended.stderr
+    assert "Traceback" not in ended.text
+    assert sorted(project.root.rglob("*")) == before
 
 
 def test_an_owner_is_one_that_lives(project: Project) -> None:
@@ -258,7 +301,7 @@ def test_an_owner_is_one_that_lives(project: Project) -> None:
 
 @pytest.fixture
 def report(project: Project) -> Path:
-    project.settings("")
+    project.settings('require-real = ["teleport"]')
     assert project.main("run").exit_code == 3
     return project.results / "conformance-report.json"
 

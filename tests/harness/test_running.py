@@ -34,6 +34,9 @@ def test_a_run_that_passes(project: Project, monkeypatch: pytest.MonkeyPatch) ->
         "two.passes",
     ]
     assert (project.results / "junit.xml").is_file()
+    page = project.results / "report.html"
+    assert "two.passes" in page.read_text()
+    assert f"page: {page}" in ended.stdout
     assert "Teleport is starting" in (project.results / "environment/teleport-teleport.log").read_text()
     assert (project.root / "closed.txt").read_text().split() == ["two.passes", "one.passes"]
     assert project.main("report", "verify", project.results / "conformance-report.json").exit_code == 0
@@ -46,11 +49,13 @@ def test_what_an_earlier_run_left_is_replaced_and_nothing_else(project: Project)
     evidence.touch()
     (project.results / "plan.json").write_text("{}")
     (project.results / "conformance-report.json").write_text("of an earlier run")
+    (project.results / "report.html").write_text("of an earlier run")
     (project.results / "notes.txt").write_text("mine")
     ended = project.main("run")
     assert ended.exit_code == 0, ended.text
     assert not evidence.exists()
     assert project.verdicts() == {"one.passes": "passed"}
+    assert "one.passes" in (project.results / "report.html").read_text()
     assert (project.results / "notes.txt").read_text() == "mine"
 
 

@@ -175,10 +175,10 @@ STEPS: dict[str, Told] = {
         ),
     ),
     "the agent's pod runs as the service account of step 1": Told(
-        {"agent__pod": {"spec": {"serviceAccountName": NAMES.service_account}}},
+        {"agent__deployed": {"spec": {"serviceAccountName": NAMES.service_account}}},
         (
-            {"agent__pod": {"spec": {"serviceAccountName": "default"}}},
-            {"agent__pod": {"spec": {"serviceAccountName": NAMES.release}}},
+            {"agent__deployed": {"spec": {"serviceAccountName": "default"}}},
+            {"agent__deployed": {"spec": {"serviceAccountName": NAMES.release}}},
         ),
     ),
     "the release made no service account": Told(
@@ -383,7 +383,7 @@ def test_a_text_that_nobody_measured_decides_nothing(
     [
         ("the agent has joined by IAM", "agent__joined__each"),
         ("the agent's pod becomes ready without a restart", "agent__pod_line__each"),
-        ("the agent's pod runs as the service account of step 1", "agent__pod__each"),
+        ("the agent's pod runs as the service account of step 1", "agent__deployed__each"),
         ("it proved to be in the service account's IAM role", "agent__answered__each"),
         ("Teleport refused it because of its role", "agent__refused__each"),
         ("no request of that user reached the cluster", "kubernetes__untouched_by__each"),

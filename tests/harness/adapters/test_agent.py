@@ -682,3 +682,11 @@ class TestHelm:
             POD,
             f"/api/v1/namespaces/{NAMES.namespace}",
         ]
+
+
+def test_a_pod_that_is_not_there_yet_is_waited_for(agent: Agent, world: World) -> None:
+    world.pod = None
+    with pytest.raises(NotObserved, match="pod teleport-agent"):
+        agent.deployed()
+    world.pod = pod("old", ready=False, reason="ContainerCreating")
+    assert agent.deployed()["metadata"]["uid"] == "old"

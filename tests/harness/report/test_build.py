@@ -10,10 +10,11 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from harness.core.errors import EnvironmentBroken
+from harness.core.findings import Finding
 from harness.core.verdicts import Verdict
 from harness.report.build import reconcile, result_line, write_report
 from harness.report.deviations import Deviation
-from harness.report.model import Evidence, Finding, Reason, Result, StepResult
+from harness.report.model import Evidence, Reason, Result, StepResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.core.findings import Finding
 from harness.core.verdicts import Verdict
 from harness.report.console import failure_block, product_line, progress_line, summary_lines
-from harness.report.model import EnvironmentEntry, Finding
+from harness.report.model import EnvironmentEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

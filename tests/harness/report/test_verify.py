@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.core.findings import Finding
 from harness.core.verdicts import Verdict
-from harness.report.model import EnvironmentEntry, Evidence, Finding
+from harness.report.model import EnvironmentEntry, Evidence
 from harness.report.verify import verify
 
 if TYPE_CHECKING:

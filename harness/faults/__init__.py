@@ -1,0 +1,1 @@
+"""Deliberate misbehaviours of simulators: which there are and which scenario notices each."""
