@@ -205,9 +205,7 @@ class Agent:
         )
         token = self._teleport.get(f"token/{self.names.token}") or {}
         rules = token.get("spec", {}).get("allow", [])
-        answered = tuple(
-            sorted({(str(call["answer"]["account"]), str(call["answer"]["arn"])) for call in challenged})
-        )
+        answered = tuple(sorted(set(_answers(challenged))))
         joins = stays(
             self._joins,
             lambda seen: len(seen) == 0,
@@ -329,9 +327,7 @@ class Agent:
 
     def host_id(self) -> str:
         """The host id in the state Secret; empty while there is none."""
-        secret = self._cluster.secret(f"{self.names.release}-0-state") or {"data": {}}
-        values = [value for key, value in secret["data"].items() if key.lstrip(".") == "host_uuid"]
-        return values[0].decode().strip() if values else ""
+        return _host_id(self._state())
 
     def log(self) -> str:
         """Log of the agent's pod; empty while there is none to read."""
@@ -403,17 +399,23 @@ class Agent:
         self._api.delete(f"/api/v1/namespaces/{namespace}")
 
     def _facts(self) -> _Facts:
-        host_id = self.host_id()
-        secret = self._cluster.secret(f"{self.names.release}-0-state") or {"data": {}}
+        state = self._state()
+        host_id = _host_id(state)
         server = newest(self._teleport.kube_servers(), host_id) if host_id else None
         joins = [event for event in self._joins() if event.get("host_id") == host_id and event.get("success")]
         return _Facts(
             host_id=host_id,
-            keys=tuple(sorted(secret["data"])),
+            keys=tuple(sorted(state)),
             server=server,
             version=str(server["spec"]["version"]) if server else "",
             methods={str(event["role"]): str(event["method"]) for event in joins},
         )
+
+    def _state(self) -> Mapping[str, bytes]:
+        """Keys and values of the state Secret; none while there is no such Secret."""
+        secret = self._cluster.secret(f"{self.names.release}-0-state") or {"data": {}}
+        data: Mapping[str, bytes] = secret["data"]
+        return data
 
     def _joins(self) -> Sequence[JSON]:
         return [
@@ -432,10 +434,8 @@ class Agent:
         ]
 
     def _renewed(self, expiry: str) -> Mapping[str, Mapping[str, object]] | None:
-        for server in self._teleport.kube_servers():
-            if server["spec"]["host_id"] == self.host_id() and str(server["metadata"]["expires"]) > expiry:
-                return server
-        return None
+        server = newest(self._teleport.kube_servers(), self.host_id())
+        return server if server and str(server["metadata"]["expires"]) > expiry else None
 
     def _served_by(self) -> str:
         """`server_id` of a call routed now; the path is tried until the agent's tunnel is up again."""
@@ -486,7 +486,18 @@ class Agent:
 
     def answered(self) -> list[tuple[str, str]]:
         """Account and ARN that STS answered to the Auth Service's replayed requests about this agent."""
-        return [(str(call["answer"]["account"]), str(call["answer"]["arn"])) for call in self._challenged()]
+        return _answers(self._challenged())
+
+
+def _host_id(state: Mapping[str, bytes]) -> str:
+    """The host id among the entries of a state Secret, or an empty text."""
+    values = [value for key, value in state.items() if key.lstrip(".") == "host_uuid"]
+    return values[0].decode().strip() if values else ""
+
+
+def _answers(calls: Sequence[JSON]) -> list[tuple[str, str]]:
+    """Account and ARN of each answer to GetCallerIdentity."""
+    return [(str(call["answer"]["account"]), str(call["answer"]["arn"])) for call in calls]
 
 
 def _summary(pod: JSON) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import boto3
 from botocore.config import Config
 
+from harness.adapters import direct
 from harness.core import recording
 from harness.core.errors import EnvironmentBroken, TransientOracleError
 from harness.core.redaction import redactor
@@ -36,8 +37,7 @@ class Gateway:
             address: Loopback `host:port` of its control listener.
         """
         self._url = f"http://{address}"
-        # No proxy of the user's may stand between the harness and its own gateway.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._opener = direct.opener()
 
     def call(self, method: str, path: str, body: JSON | None = None) -> Any:
         """One call of the control interface; the parsed answer.

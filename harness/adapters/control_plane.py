@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 import ssl
-import urllib.request
 from dataclasses import dataclass, replace
 from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 import yaml
 
-from harness.adapters import daemons
+from harness.adapters import daemons, direct
 from harness.core.errors import EnvironmentBroken, MissingComponents
 from harness.core.files import write_secret
 
@@ -181,12 +180,8 @@ def client_context(authority: KeyPair, client: KeyPair | None = None) -> ssl.SSL
 
 
 def _get(url: str, context: ssl.SSLContext) -> str | None:
-    # No proxy of the user's machine may stand between the harness and its own server.
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-    )
     try:
-        with opener.open(url, timeout=5) as answer:
+        with direct.opener(context).open(url, timeout=5) as answer:
             text: str = answer.read().decode()
             return text
     except (HTTPException, OSError):

@@ -6,7 +6,6 @@ import base64
 import contextlib
 import json
 import secrets
-import ssl
 import time
 import urllib.request
 from pathlib import Path
@@ -15,7 +14,7 @@ from urllib.error import HTTPError, URLError
 
 import pexpect
 
-from harness.adapters import processes
+from harness.adapters import direct, processes
 from harness.adapters.kubernetes import end_of_lines, read_json_lines
 from harness.adapters.teleport_server import HOST
 from harness.core import recording
@@ -281,13 +280,8 @@ class Teleport:
                 "Cookie": f"__Host-grv_csrf={token}",
             },
         )
-        context = ssl.create_default_context(cafile=str(self._ca_file))
-        context.check_hostname = False  # dialled by address; the chain is still verified
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-        )
         try:
-            opener.open(request, timeout=20).close()
+            direct.opener(direct.chain_only(self._ca_file)).open(request, timeout=20).close()
         except HTTPError as error:
             raise EnvironmentBroken(
                 expected=f"Teleport to take the password of user {self.names.user}",

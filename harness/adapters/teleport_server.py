@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import ssl
 import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from harness.adapters import daemons, processes
+from harness.adapters import daemons, direct, processes
 from harness.core.errors import EnvironmentBroken, MissingComponents
 
 if TYPE_CHECKING:
@@ -160,16 +159,11 @@ def ping(address: str, ca_file: Path) -> dict[str, Any] | None:
 
     The certificate must be one of the run's authority, whatever the name: the address is a loopback one.
     """
-    context = ssl.create_default_context(cafile=str(ca_file))
-    context.check_hostname = False  # dialled by address; the chain is still verified
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-    )
     request = urllib.request.Request(
         f"https://{address}/v1/webapi/ping", headers={"Host": HOST}
     )  # always https
     try:
-        with opener.open(request, timeout=5) as answer:
+        with direct.opener(direct.chain_only(ca_file)).open(request, timeout=5) as answer:
             document = json.load(answer)
     except (HTTPException, OSError, ValueError):
         return None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from simulators.apiserver.controllers.events import Recorder
-from simulators.apiserver.controllers.loop import Key, writer
+from simulators.apiserver.controllers.loop import Key, workload_keys, writer
 from simulators.apiserver.kinds import of
 from simulators.apiserver.objects import Object, controller_uid, is_ready, owner_reference, timestamp
 from simulators.apiserver.status import StatusError
@@ -44,13 +44,7 @@ class Jobs:
 
     def due(self, change: Change) -> Iterable[Key]:
         """The Job that changed, or whose pod did."""
-        meta = change.object["metadata"]
-        if change.resource is _JOBS:
-            return [(meta["namespace"], meta["name"])]
-        if change.resource is not _PODS:
-            return []
-        owners = [o["name"] for o in meta.get("ownerReferences") or [] if o["kind"] == "Job"]
-        return [(meta["namespace"], name) for name in owners]
+        return workload_keys(change, _JOBS, "Job")
 
     async def sync(self, key: Key) -> float | None:
         """Take the next step for one Job; returns in how many seconds a failed pod has a successor."""

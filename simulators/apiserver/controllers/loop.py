@@ -6,12 +6,14 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Protocol
 
+from simulators.apiserver.kinds import of
 from simulators.apiserver.objects import User, Writer
 from simulators.apiserver.status import StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from simulators.apiserver.kinds import Resource
     from simulators.apiserver.store import Change
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,23 @@ class Controller(Protocol):
 
     async def sync(self, key: Key) -> float | None:
         """Bring one thing to its wished state; returns in how many seconds to look again, if at all."""
+
+
+def workload_keys(change: Change, workload: Resource, kind: str) -> list[Key]:
+    """The workload that changed, or whose pod did.
+
+    Args:
+        change: what happened.
+        workload: the controller's own resource.
+        kind: of its objects, as owner references name it.
+    """
+    meta = change.object["metadata"]
+    if change.resource is workload:
+        return [(meta["namespace"], meta["name"])]
+    if change.resource is not of("pods"):
+        return []
+    owners = [owner["name"] for owner in meta.get("ownerReferences") or [] if owner["kind"] == kind]
+    return [(meta["namespace"], name) for name in owners]
 
 
 def writer(name: str) -> Writer:

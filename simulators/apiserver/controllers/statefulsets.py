@@ -11,7 +11,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from simulators.apiserver.controllers.events import Recorder
-from simulators.apiserver.controllers.loop import Key, writer
+from simulators.apiserver.controllers.loop import Key, workload_keys, writer
 from simulators.apiserver.kinds import of
 from simulators.apiserver.objects import (
     Object,
@@ -55,13 +55,7 @@ class StatefulSets:
 
     def due(self, change: Change) -> Iterable[Key]:
         """The StatefulSet that changed, or whose pod did."""
-        meta = change.object["metadata"]
-        if change.resource is _SETS:
-            return [(meta["namespace"], meta["name"])]
-        if change.resource is not _PODS:
-            return []
-        owners = [o["name"] for o in meta.get("ownerReferences") or [] if o["kind"] == "StatefulSet"]
-        return [(meta["namespace"], name) for name in owners]
+        return workload_keys(change, _SETS, "StatefulSet")
 
     async def sync(self, key: Key) -> float | None:
         """Take the next step for one StatefulSet, and tell how it is."""
