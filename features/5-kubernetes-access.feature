@@ -13,6 +13,13 @@ Feature: Not seeing Kubernetes clusters?
     Then Teleport says that the user has no Kubernetes groups
     And no request of that user reached the cluster
 
+  @id:access.user-instead @guide:ts.need-user-or-group
+  Scenario: A Kubernetes user is enough where the roles allow no group
+    Given a signed-in user whose role allows a Kubernetes user alone, which the cluster binds
+    When the user lists pods
+    Then the pods are listed
+    And the API server saw the agent impersonate that Kubernetes user alone
+
   @id:access.not-signed-in-again @guide:ts.relogin @failure:not-signed-in-again
   Scenario: A role given since the user signed in does not count yet
     Given a user who was given the guide's role after signing in
@@ -21,7 +28,7 @@ Feature: Not seeing Kubernetes clusters?
     And no request of that user reached the cluster
 
   @id:access.signed-in-again
-  @guide:ts.role-created @guide:ts.local-user @guide:ts.relogin @failure:group-not-bound
+  @guide:ts.role-created~2 @guide:ts.local-user @guide:ts.relogin @failure:group-not-bound
   Scenario: Signing in again makes the role count, and the cluster refuses a group that it does not bind
     Given a user who signed in again after being given the guide's role
     When the user lists pods

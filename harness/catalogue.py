@@ -87,6 +87,11 @@ class ScenarioRecord:
     template: str
     example: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def printed_names(self) -> bool:
+        """Whether it has the guide's own names, which one scenario at a time can have."""
+        return self.alone or "printed-names" in self.tags
+
 
 @dataclass(frozen=True)
 class FeatureDocument:

@@ -12,13 +12,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness import environments, running
-from harness.adapters import daemons, processes
+from harness.adapters import changes, daemons, processes, scenario_runner
 from harness.adapters.checks import run_checks
+from harness.adapters.suite_runs import SuiteRuns
+from harness.catalogue import read_catalogue, select
 from harness.core import settings as settings_
 from harness.core.errors import ConformanceError, EnvironmentBroken, UsageError
 from harness.core.redaction import redact
 from harness.environments import state
 from harness.faults import catalogue
+from harness.faults import command as faults_command
+from harness.faults import labs as fault_labs
+from harness.faults.plan import subjects
+from harness.fidelity import command as fidelity_command
+from harness.guide.coverage import SHOWN_RED
+from harness.report import coverage_command, drift_command
+from harness.report.model import REPORT_NAME
 from harness.report.verify import verify
 
 if TYPE_CHECKING:
@@ -40,8 +49,12 @@ def environment_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--chart", type=path, help="Chart teleport-kube-agent: folder or archive."),
         click.option("--helm", type=path, help="Helm executable (the one on PATH, else the library)."),
+        click.option("--kubectl", type=path, help="kubectl (the control plane's, else the suite's own)."),
         click.option(
             "--guide-edition", metavar="13|17|18", help="Edition of the guide, against the version's."
+        ),
+        click.option(
+            "--simulated-teleport", metavar="13|17", help="Version that a simulated Teleport imitates (13)."
         ),
         click.option("--name", help="Name of the environment (random)."),
     ]
@@ -146,9 +159,69 @@ def cleanup(*, everything: bool) -> None:
     sys.exit(2 if failed else 0)
 
 
-@main.group()
-def faults() -> None:
-    """Deliberate misbehaviours, to prove that scenarios can fail."""
+@main.command()
+@environment_options
+@click.option("-k", "--keyword", metavar="EXPR", help="Scenarios that match, in the syntax of pytest -k.")
+@click.option(
+    "--scenario", multiple=True, metavar="ID", default=None, help="Only this scenario (repeatable)."
+)
+@click.option("--report-dir", type=path, help="Where both reports and the record go (conformance-report/).")
+@click.option("--workers", help="Scenarios at a time (2).")
+@click.option(
+    "--compare", nargs=2, type=path, metavar="SIMULATED REAL", help="Report folders of runs made before."
+)
+def fidelity(compare: tuple[Path, Path] | None, **options: Any) -> None:
+    """Runs scenarios on simulated and on real programs, and lists every difference.
+
+    Exit codes: 0 none that is unexplained, 1 some, else as of `run`.
+    """
+    settings = _settings(options)
+    if compare:
+        sys.exit(fidelity_command.compare_runs(*compare, settings.report_dir, _tell, whole=False))
+    sys.exit(fidelity_command.fidelity(settings, _tell))
+
+
+@main.group(invoke_without_command=True)
+@environment_options
+@click.option("-k", "--keyword", metavar="EXPR", help="Scenarios that match, in the syntax of pytest -k.")
+@click.option(
+    "--scenario", multiple=True, metavar="ID", default=None, help="Only this scenario (repeatable)."
+)
+@click.option("--report-dir", type=path, help="Where matrix and page go (conformance-report/).")
+@click.option("--fault", "names", multiple=True, metavar="NAME", help="Only this fault (repeatable).")
+@click.option("--named", is_flag=True, help="Each fault only on scenarios that the catalogue names.")
+@click.option("--touched", metavar="COMMIT", help="Only what differs from it, and a sample of the rest.")
+@click.option("--record", is_flag=True, help="Note what was seen red, for `coverage`.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the random choices.")
+@click.option("--labs", type=click.IntRange(1), default=2, show_default=True, help="Labs side by side.")
+@click.pass_context
+def faults(  # click passes each option
+    context: click.Context,
+    /,
+    names: tuple[str, ...],
+    *,
+    named: bool,
+    record: bool,
+    touched: str | None,
+    seed: int,
+    labs: int,
+    **options: Any,
+) -> None:
+    """Makes deliberate misbehaviours, to prove that scenarios can fail; writes who noticed what.
+
+    Exit codes: 0 each claim of each scenario is proven, 1 not, 2 a scenario fails without any fault.
+    """
+    if context.invoked_subcommand is None:
+        settings = _settings(options)
+        wanted = faults_command.Wanted(
+            names=names,
+            seed=seed,
+            labs=labs,
+            named=named,
+            record=SHOWN_RED if record else None,
+            change=changes.since(touched) if touched else None,
+        )
+        sys.exit(_try_faults(settings, wanted))
 
 
 @faults.command(name="list")
@@ -189,6 +262,21 @@ def test(pytest_arguments: tuple[str, ...]) -> None:
     sys.exit(run_checks(list(pytest_arguments)))
 
 
+def _try_faults(settings: settings_.Settings, wanted: faults_command.Wanted) -> int:
+    records = read_catalogue(running.CLONE / "features")
+    chosen = select(records, keyword=settings.keyword, ids=settings.scenario, profiles=settings.profile)
+    runs = SuiteRuns()
+    ways = faults_command.Ways(
+        run=runs.run,
+        end=runs.end,
+        read=lambda folder: fault_labs.read(folder, REPORT_NAME, running.LOGS_FOLDER),
+        tell=_tell,
+    )
+    facts = {"suite": state.SUITE_VERSION, "commit": scenario_runner.commit()}
+    with running.signals():
+        return faults_command.faults(settings, subjects(records, chosen), wanted, ways, facts)
+
+
 def _settings(options: dict[str, Any]) -> settings_.Settings:
     given = {name: value for name, value in options.items() if value not in (None, ())}
     if isinstance(given.get("require_real"), str):
@@ -213,6 +301,10 @@ def _end(found: Path) -> None:
 
 def _tell(text: str) -> None:
     click.echo(str(redact(text)))
+
+
+main.add_command(coverage_command.coverage_)
+main.add_command(drift_command.drift)
 
 
 def entry() -> None:

@@ -8,9 +8,9 @@ calls take few arguments.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -38,6 +38,21 @@ class Component:
 
 
 @dataclass(frozen=True)
+class SimulatedText:
+    """A text that a simulated Teleport shows where the real one would show its own.
+
+    Attributes:
+        name: What went wrong, or what it is about.
+        text: The words, with `{name}` for what differs.
+        provenance: `measured` (seen from the real program), `read` (in its source or documentation) or `inferred`.
+    """
+
+    name: str
+    text: str
+    provenance: str
+
+
+@dataclass(frozen=True)
 class Description:
     """What an environment consists of and can show.
 
@@ -48,6 +63,7 @@ class Description:
         capabilities: What `@needs:` tags may ask for.
         guide_edition: The edition that goes with the Teleport version, or the overriding one.
         additions: What the harness adds to the guide's own set-up (CA, proxy, webhook), for the report.
+        texts: What a simulated Teleport says in the real one's place; empty with a real one.
     """
 
     name: str
@@ -56,6 +72,7 @@ class Description:
     capabilities: frozenset[str]
     guide_edition: str
     additions: tuple[str, ...] = ()
+    texts: tuple[SimulatedText, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +92,23 @@ class Completed:
     stdout: str
     stderr: str
     failed: tuple[str, ...] = ()
+
+
+Provider = Literal["github", "saml", "oidc"]
+"""Kind of an identity provider's connector."""
+
+
+@dataclass(frozen=True)
+class Mapped(Completed):
+    """What mapping a role in a connector left behind.
+
+    Attributes:
+        held: Secrets that the file with the connector held, as dotted paths in it.
+        left: Whether that file is still there.
+    """
+
+    held: tuple[str, ...] = ()
+    left: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,6 +206,14 @@ class Routed:
         """First column of what `kubectl get pods` printed."""
         return tuple(line.split()[0] for line in self.completed.stdout.splitlines()[1:] if line.strip())
 
+    def requests(self) -> set[tuple[str, str, int]]:
+        """Verb, resource and HTTP status of each request on the API server's audit log, discovery left out."""
+        return {
+            (str(record["verb"]), str(record["objectRef"]["resource"]), int(record["responseStatus"]["code"]))
+            for record in self.kubernetes
+            if record.get("objectRef", {}).get("resource")
+        }
+
     def response_codes(self) -> set[int]:
         """HTTP statuses that the API server's audit log has for this call, discovery left out."""
         return {
@@ -179,6 +221,21 @@ class Routed:
             for record in self.kubernetes
             if record.get("objectRef", {}).get("resource")
         }
+
+
+@dataclass(frozen=True)
+class Sockets:
+    """Sockets of an agent's process.
+
+    Attributes:
+        listening: Ports that it listens on.
+        probed: Ports of its diagnostics, for the kubelet's probes.
+        dialled: Ports that it has dialled, of which nobody dials back.
+    """
+
+    listening: frozenset[int]
+    probed: frozenset[int]
+    dialled: frozenset[int]
 
 
 class Account(Protocol):
@@ -195,6 +252,30 @@ class Account(Protocol):
 
     def policy(self) -> JSON:
         """The document of the scenario's IAM policy."""
+
+    def has_role(self) -> bool:
+        """Whether IAM has the scenario's role."""
+
+    def move_to(self, region: str) -> None:
+        """Has IAM of another partition, that of this region, meant by all that follows."""
+
+    def create_policy(self) -> str:
+        """Creates the IAM policy that step 1 prints; returns its ARN."""
+
+    def attach_policy(self, arn: str) -> str:
+        """Attaches a policy to the scenario's role; the code with which IAM refused, or an empty text."""
+
+    def permissions(self) -> Sequence[str]:
+        """ARNs of the policies attached to the scenario's role, and names of those written into it."""
+
+    def oidc_providers(self) -> Mapping[str, Sequence[str]]:
+        """The account's OIDC providers: issuer, with `https://`, to the audiences registered."""
+
+    def create_node(self) -> Mapping[str, str]:
+        """Makes a node with an IAM role of its own; environment of a pod that runs on it."""
+
+    def create_cluster_without_issuer(self) -> str:
+        """Makes an EKS cluster that has no OIDC issuer; returns its name."""
 
     def role(self) -> JSON:
         """The scenario's IAM role as IAM stores it (trust policy parsed)."""
@@ -224,8 +305,10 @@ class Cluster(Protocol):
     def create_namespace(self) -> None:
         """Creates the scenario's namespace."""
 
-    def create_service_account(self, role_arn: str) -> None:
-        """Creates the agent's service account, annotated with the IAM role."""
+    def create_service_account(
+        self, role_arn: str | None, *, labels: Mapping[str, str] | None = None
+    ) -> None:
+        """Creates the agent's service account, annotated with the IAM role; with None, without any."""
 
     def service_account(self) -> JSON:
         """The agent's service account as the API has it."""
@@ -233,8 +316,16 @@ class Cluster(Protocol):
     def service_accounts(self) -> Sequence[str]:
         """Names of the service accounts of the scenario's namespace."""
 
-    def run_pod(self, name: str, image: str, args: Sequence[str]) -> str:
+    def run_pod(
+        self, name: str, image: str, args: Sequence[str], *, environment: Mapping[str, str] | None = None
+    ) -> str:
         """Runs a pod as the agent's service account to its end; returns its log."""
+
+    def version(self) -> str:
+        """Version that the API server tells, as in `v1.32.2`."""
+
+    def issuer(self) -> str:
+        """Issuer of service account tokens, as the API server tells it."""
 
     def pods(self) -> Sequence[JSON]:
         """Pods of the scenario's namespace."""
@@ -245,8 +336,10 @@ class Cluster(Protocol):
     def allowed(self, verb: str, resource: str, groups: Sequence[str]) -> bool:
         """Whether RBAC lets these groups do that in the scenario's namespace."""
 
-    def wait_allowed(self, verb: str, resource: str, groups: Sequence[str]) -> None:
-        """Waits until RBAC lets these groups do that."""
+    def wait_allowed(
+        self, verb: str, resource: str, groups: Sequence[str], *, user: str | None = None
+    ) -> None:
+        """Waits until RBAC lets these groups, or this user, do that."""
 
     def audit(self, user: str) -> Sequence[JSON]:
         """Records of the API server's audit log in which this user acts or is impersonated."""
@@ -260,14 +353,29 @@ class Teleport(Protocol):
 
     version: str
 
+    def ping(self) -> JSON:
+        """What the proxy answers now to `GET /v1/webapi/ping`."""
+
+    def administer(self, *arguments: str, resource: JSON | None = None) -> Completed:
+        """Runs `tctl` beside the Auth Service, without signing in; a resource goes to its standard input."""
+
+    def trusted_pins(self) -> Sequence[str]:
+        """Pins of the authorities that `tsh` was given at sign-in, computed from their certificates."""
+
     def create(self, resource: JSON) -> None:
         """Creates a resource, or replaces it."""
 
     def get(self, reference: str) -> JSON | None:
         """A resource by `kind/name`, or None."""
 
+    def becomes(self, reference: str, ready: Callable[[JSON], bool]) -> JSON:
+        """Waits until a resource is as it shall be; the Auth Service shows a change up to a second late."""
+
     def remove(self, reference: str, *, wait: bool = False) -> None:
         """Removes a resource by `kind/name`; with `wait`, sees that it is gone."""
+
+    def adopt(self, reference: str) -> None:
+        """Has a resource that the reader is going to make removed with the scenario."""
 
     def create_user(self, roles: Sequence[str]) -> None:
         """Creates the scenario's local user, with a password of its own."""
@@ -293,6 +401,27 @@ class Agent(Protocol):
 
     def joined(self) -> Joined:
         """Waits for the three facts of "joined by IAM"."""
+
+    def joined_as(self, roles: Collection[str]) -> Joined:
+        """Waits for the three facts, and for a join as each of these system roles."""
+
+    def refused_as(self, roles: Collection[str]) -> Sequence[str]:
+        """Waits until Teleport's audit log shows refused joins as these system roles; all that it shows."""
+
+    def configuration(self) -> JSON:
+        """The agent's `teleport.yaml`, as the release has it."""
+
+    def chart_version(self) -> str:
+        """Version of the chart that the release is of, as Helm keeps it in the cluster."""
+
+    def sockets(self) -> Sockets:
+        """Sockets of the agent's process (capability `agent-sockets`)."""
+
+    def stop(self) -> None:
+        """Ends the agent for good, what it registered left behind."""
+
+    def served_by(self) -> str:
+        """Host id of the agent that answers a call of the signed-in user; tried until one does."""
 
     def refused(self) -> Refusal:
         """Waits until STS answered the Auth Service, then watches that no join follows."""
@@ -337,20 +466,122 @@ class Agent(Protocol):
 class Workstation(Protocol):
     """The reader's own machine: a shell with aws, kubectl, helm, tctl and tsh."""
 
+    guide_version: str
+    """What the guide's site fills in as the version to install."""
+
+    proxy_address: str
+    """`host:port` of the Teleport proxy, as the guide's PROXY."""
+
+    def require(self, *tools: str) -> None:
+        """Ends the scenario as not applicable where a tool that the guide uses is absent."""
+
     def run(self, script: str, *, shell: str = "bash") -> Completed:
         """Runs a script in the scenario's own home."""
 
-    def guide(self, *claims: str, shell: str = "bash", corrected: bool = False) -> Completed:
+    def guide(  # a reader may deviate in each of these
+        self,
+        *claims: str,
+        shell: str = "bash",
+        corrected: bool = False,
+        variables: Mapping[str, str] | None = None,
+        instead: Mapping[str, str] | None = None,
+    ) -> Completed:
         """Runs the edition's code blocks of these claims in one shell, as printed or as they should read."""
+
+    def told(self, program: str, *claims: str, corrected: bool = False) -> Sequence[str]:
+        """What the shell passes to a program in these code blocks, the program itself not run."""
 
     def file(self, name: str) -> dict[str, Any]:
         """A YAML file that the guide has its reader make in an editor, with the scenario's names."""
 
+    def save(self, name: str) -> None:
+        """Makes that file in the reader's home."""
+
+    def kubeconfig(self) -> JSON:
+        """The reader's kubeconfig, as the file has it."""
+
+    def point_elsewhere(self) -> str:
+        """Sets kubectl to a cluster that does not answer; the name of the context before."""
+
+    def clusters(self) -> Sequence[str]:
+        """The clusters that `tsh kube ls` lists now."""
+
+    def unlisted(self, mend: Callable[[], None]) -> Sequence[str]:
+        """Watches that `tsh kube ls` does not list the scenario's cluster, and does once `mend` was called."""
+
     def listed_clusters(self) -> Sequence[str]:
         """Waits until `tsh kube ls` lists the scenario's cluster; all that it lists."""
 
+    def pods_shown(self) -> Sequence[str]:
+        """Waits until kubectl lists pods of the scenario's namespace through Teleport; their names."""
+
     def kubectl(self, *arguments: str) -> Routed:
         """Runs kubectl through Teleport as the scenario's user, with what both audit logs saw."""
+
+
+class Roles(Protocol):
+    """What the reader's roles allow in Kubernetes, and how the guide has them looked at and made."""
+
+    kubernetes_user: str
+    """A Kubernetes user that a role of the scenario allows."""
+
+    def make_editor(self, *others: str) -> None:
+        """Signs in a user who may edit resources, with a role that allows a Kubernetes group and user."""
+
+    def make_kubernetes_user(self) -> None:
+        """Signs in a user whose role allows a Kubernetes user and no group, and lets that one view the cluster."""
+
+    def make_reader(self) -> None:
+        """Signs in a user who may edit resources and has made the guide's kube-access.yaml in an editor."""
+
+    def save_binding(self) -> None:
+        """The guide's viewers-bind.yaml, made in an editor."""
+
+    def ask(self, *, corrected: bool = False) -> Completed:
+        """Asks for the current roles, their groups and their users, as printed or as it should read."""
+
+    def take_on(self, *, shell: str = "bash") -> Completed:
+        """Makes the role of kube-access.yaml and adds it to the reader's own, as printed."""
+
+    def bind(self) -> Completed:
+        """Applies viewers-bind.yaml, as printed."""
+
+    def told(self) -> tuple[Sequence[str], Sequence[str]]:
+        """Kubernetes users and groups that the reader's certificate has."""
+
+    def promised(self, printed: str) -> tuple[Sequence[str], tuple[Sequence[str], Sequence[str]]]:
+        """Groups and users printed for the reader, beside those of the certificate; a finding where it has none."""
+
+    def told_after_signing_in_again(self) -> tuple[Sequence[str], Sequence[str]]:
+        """The same, once signing in gives the guide's role beside those of before."""
+
+    def created(self) -> Mapping[str, object]:
+        """What the guide's role allows in Teleport."""
+
+    def printed(self) -> Mapping[str, object]:
+        """What kube-access.yaml allows."""
+
+    def allowed_to_group(self) -> Sequence[str]:
+        """What the guide's group may do in Kubernetes of listing and deleting pods and reading Secrets."""
+
+
+class Connectors(Protocol):
+    """Connectors of identity providers."""
+
+    def create(self, kind: Provider) -> None:
+        """Makes the connector that the guide takes for given, the guide's role, and a reader who may edit both."""
+
+    def map_role(self, kind: Provider) -> Mapped:
+        """Maps the guide's role in a connector, as printed for that kind."""
+
+    def mapped(self, kind: Provider) -> Sequence[str]:
+        """Roles to which the connector maps the guide's team, attribute or claim."""
+
+    def named_wrongly(self, mapped: Mapped) -> Sequence[str]:
+        """Secrets that the file held, where the one that the guide names is not among them; a finding."""
+
+    def sign_in(self) -> Sequence[str]:
+        """Signs in a member of a mapped team, attribute or claim by the identity provider; the roles given."""
 
 
 class Environment(Protocol):
@@ -359,4 +590,9 @@ class Environment(Protocol):
     description: Description
 
     def open(self, scenario_id: str, *, alone: bool) -> AbstractContextManager[Scenario]:
-        """Gives a scenario its names and ports; on leaving, removes what it made, newest first."""
+        """Gives a scenario its names and ports; on leaving, removes what it made, newest first.
+
+        Args:
+            scenario_id: Of the scenario.
+            alone: Whether it gets the printed names, which one scenario at a time has; it waits for its turn.
+        """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from harness.guide.claims import Claim
 
 MOST_STEPS = 5
-PLAIN_TAGS = ("alone", "upgrade")
+PLAIN_TAGS = ("alone", "printed-names", "upgrade")
 TAG_FAMILIES = ("id", "guide", "failure", "needs")
 
 _NAME = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
@@ -199,9 +199,9 @@ def _of_claim(value: str, claims: Mapping[str, Claim]) -> Iterator[str]:
     if matched is None or matched["claim"] not in claims:
         yield f"@guide:{value}: no such claim, {nearest(value.partition('~')[0], claims)}"
         return
-    current = claims[matched["claim"]].revision
-    if int(matched["revision"] or 1) != current:
-        yield f"@guide:{value}: the claim is at revision {current}: see whether the scenario still fits"
+    newest = claims[matched["claim"]].revision
+    if int(matched["revision"] or 1) > newest:
+        yield f"@guide:{value}: the newest revision of the claim is {newest}"
 
 
 def _of_step(step: StepRecord, definitions: Sequence[StepFunctionContext]) -> Iterator[str]:

@@ -212,7 +212,7 @@ def scenario(request: pytest.FixtureRequest, environment: Environment) -> Iterat
     if missing := sorted(set(record.needs) - set(description.capabilities)):
         text = f"the environment {description.name!r} cannot show: {', '.join(missing)}"
         raise Withheld(WithheldCode.CAPABILITY_MISSING, text)
-    with environment.open(record.id, alone=record.alone) as opened:
+    with environment.open(record.id, alone=record.printed_names) as opened:
         yield opened
 
 

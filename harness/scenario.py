@@ -6,14 +6,31 @@ The methods are made of port calls only; they are the words that steps speak.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import EnvironmentBroken
 from harness.core.findings import note
 
 if TYPE_CHECKING:
-    from harness.environment import JSON, Account, Agent, Cluster, Description, Teleport, Workstation
+    from collections.abc import Callable, Mapping
+
+    from harness.environment import (
+        JSON,
+        Account,
+        Agent,
+        Cluster,
+        Connectors,
+        Description,
+        Roles,
+        Teleport,
+        Workstation,
+    )
+
+    Beside = Callable[["Names"], "Scenario"]
+
+STS_AUDIENCE = "sts.amazonaws.com"
+"""Audience of the web identity tokens that STS takes (claim s1.trust)."""
 
 DENIED = "denied by the scenario"
 """What AWS answers where a scenario has it deny its role."""
@@ -43,6 +60,14 @@ class Names:
     group: str
     access_role: str
     binding: str
+    github: str
+    saml: str
+    oidc: str
+
+    @property
+    def node_role(self) -> str:
+        """IAM role of a node; the guide names none."""
+        return f"{self.role}-node"
 
     @classmethod
     def printed(cls) -> Names:
@@ -59,6 +84,9 @@ class Names:
             group="viewers",
             access_role="kube-access",
             binding="viewers-crb",
+            github="github",
+            saml="mysaml",
+            oidc="myoidc",
         )
 
     @classmethod
@@ -71,11 +99,44 @@ class Names:
         }
         return cls(service_account=printed.service_account, **own)
 
+    def beside(self, *, cluster: str | None = None) -> Names:
+        """Names of a second deployment for the same user: all its own, save for who is let in and how.
+
+        Args:
+            cluster: Name under which it registers; one of its own where not given.
+        """
+        own = ("namespace", "policy", "role", "token", "release", "cluster")
+        second = {name: f"{vars(self)[name]}-2" for name in own}
+        return replace(self, **{**second, "cluster": cluster or second["cluster"]})
+
 
 def role_of(arn: str) -> str:
     """Role of `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`; any other ARN as it is, which is no role's."""
     _, found, session = arn.partition(":assumed-role/")
     return session.partition("/")[0] if found else arn
+
+
+def identity_in(log: str) -> tuple[str, str]:
+    """Account and role in the log of a pod that asked STS who it is.
+
+    Raises:
+        AssertionError: STS did not tell it.
+    """
+    try:
+        answer: dict[str, Any] = json.loads(log)
+    except ValueError:
+        raise AssertionError(
+            f"expected: a pod that STS tells who it is\nseen: {log.strip()[-500:]}"
+        ) from None
+    return answer["Account"], role_of(answer["Arn"])
+
+
+def _nothing_beside(names: Names) -> Scenario:
+    raise EnvironmentBroken(
+        expected=f"a place for a second deployment, {names.release}",
+        seen="this environment gives none",
+        remedy="run the scenario in the lab",
+    )
 
 
 @dataclass(frozen=True)
@@ -90,7 +151,10 @@ class Scenario:
         teleport: The Teleport cluster, with full permissions.
         agent: The agent that it deploys.
         workstation: The reader's own machine.
+        roles: The reader's roles.
+        connectors: Of identity providers.
         description: The environment it runs in.
+        beside: Gives the same ports, bound to other names, in the same home.
     """
 
     id: str
@@ -100,7 +164,10 @@ class Scenario:
     teleport: Teleport
     agent: Agent
     workstation: Workstation
+    roles: Roles
+    connectors: Connectors
     description: Description = field(repr=False)
+    beside: Beside = field(repr=False, default=_nothing_beside)
 
     # Arrangements, through APIs
 
@@ -227,14 +294,16 @@ class Scenario:
         Raises:
             AssertionError: STS did not tell it.
         """
-        log = self.kubernetes.run_pod("who-am-i", IDENTITY_IMAGE, ["sts", "get-caller-identity"])
-        try:
-            answer: dict[str, Any] = json.loads(log)
-        except ValueError:
-            raise AssertionError(
-                f"expected: a pod that STS tells who it is\nseen: {log.strip()[-500:]}"
-            ) from None
-        return answer["Account"], role_of(answer["Arn"])
+        return identity_in(self.log_of_a_pod())
+
+    def log_of_a_pod(self, node: Mapping[str, str] | None = None) -> str:
+        """What a pod of the service account prints that asks STS who it is.
+
+        Args:
+            node: What a pod on a node with an identity finds there; by default a node has none.
+        """
+        arguments = ["sts", "get-caller-identity"]
+        return self.kubernetes.run_pod("who-am-i", IDENTITY_IMAGE, arguments, environment=node)
 
     def token_admits_by(self) -> tuple[str, tuple[str, ...]]:
         """Join method and roles of the joining token."""
@@ -243,7 +312,8 @@ class Scenario:
 
     def token_admits(self) -> tuple[tuple[str, str], ...]:
         """Account and ARN pattern of each allow rule of the joining token."""
-        return tuple((rule["aws_account"], rule["aws_arn"]) for rule in self.token()["spec"]["allow"])
+        rules = self.token()["spec"]["allow"]
+        return tuple((rule.get("aws_account", ""), rule.get("aws_arn", "")) for rule in rules)
 
     def token(self) -> JSON:
         """The joining token as Teleport has it.
@@ -262,8 +332,16 @@ class Scenario:
         return set(joined.methods.values()), joined.version
 
     def identities_of_the_agent(self) -> set[tuple[str, str]]:
-        """Account and role that STS answered to the Auth Service about the agent (claim s1.own-identity)."""
-        return {(account, role_of(arn)) for account, arn in self.agent.answered()}
+        """Account and role that STS answered to the Auth Service about the agent (claims s1.own-identity, s2.proof)."""
+        answered = self.agent.answered()
+        # Of a simulated Teleport nothing is found out about the product.
+        if answered and not self.description.components["teleport"].simulated:
+            note(
+                "guide",
+                "s2.proof",
+                "the agent proves itself by a signed request for its identity; an identity document is of EC2 joining",
+            )
+        return {(account, role_of(arn)) for account, arn in answered}
 
     def account_of_the_agent(self) -> str:
         """Service account that the agent's pod runs as."""
@@ -283,15 +361,19 @@ class Scenario:
         """Groups that the agent has to impersonate for the scenario's user, sorted."""
         return tuple(sorted(("system:authenticated", self.names.group)))
 
-    def seen_by_api_server(self) -> set[tuple[str, str, tuple[str, ...]]]:
-        """Who asked, as whom, with which groups: every request of the user on the API server's audit log."""
+    def seen_by_api_server(self, user: str | None = None) -> set[tuple[str, str, tuple[str, ...]]]:
+        """Who asked, as whom, with which groups: every request of a user on the API server's audit log.
+
+        Args:
+            user: As Kubernetes has it; the Teleport user where not given.
+        """
         return {
             (
                 record["user"]["username"],
                 record.get("impersonatedUser", {}).get("username", ""),
                 tuple(sorted(record.get("impersonatedUser", {}).get("groups", ()))),
             )
-            for record in self.kubernetes.audit(self.names.user)
+            for record in self.kubernetes.audit(user or self.names.user)
         }
 
     def refusal_told_to_the_user(self, told_by_kubectl: str) -> str:

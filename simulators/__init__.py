@@ -1,1 +1,47 @@
-"""Programs that stand in for real ones; they import nothing of the harness."""
+"""Programs that stand in for what a lab has not for real; each knows only itself, and what stands here."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from _typeshed import DataclassInstance
+
+    Decisions = TypeVar("Decisions", bound=DataclassInstance)
+
+TAKEN = "CONFORMANCE_DECISIONS"
+"""Environment variable: folder in which a decision that is taken leaves an empty file of its name."""
+
+
+def noted(decisions: Decisions, component: str, environ: Mapping[str, str]) -> Decisions:
+    """The same decisions; where the environment names a folder, each leaves its name there when it is taken.
+
+    So a scenario shows which decisions its verdict rests on (docs/faults.md).
+
+    Args:
+        decisions: of a program.
+        component: its package.
+        environ: of the program.
+    """
+    folder = environ.get(TAKEN)
+    if not folder:
+        return decisions
+    noting = {
+        field.name: _noting(getattr(decisions, field.name), Path(folder) / f"{component}.{field.name}")
+        for field in dataclasses.fields(decisions)
+    }
+    return dataclasses.replace(decisions, **noting)
+
+
+def _noting(decide: Callable[..., Any], mark: Path) -> Callable[..., Any]:
+    def decided(*arguments: Any) -> Any:
+        # Looked at each time: whoever wants to know what is taken from now on empties the folder.
+        if not mark.exists():
+            mark.touch()
+        return decide(*arguments)
+
+    return decided

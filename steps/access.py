@@ -24,10 +24,9 @@ def pods_listed(scenario: Scenario, outcome: Routed) -> None:
 
 
 @then("the API server saw that user only as the agent's impersonation")
-def impersonated(scenario: Scenario) -> None:
-    assert scenario.seen_by_api_server() == {
-        (scenario.agent_user(), scenario.names.user, scenario.groups_of_the_user())
-    }
+def impersonated(scenario: Scenario, outcome: Routed) -> None:
+    seen = {(scenario.agent_user(), scenario.names.user, scenario.groups_of_the_user())}
+    assert (outcome.requests(), scenario.seen_by_api_server()) == ({("list", "pods", 200)}, seen)
 
 
 @then("Teleport says that the user has no Kubernetes groups")

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_bdd import then, when
+from pytest_bdd import given, then, when
+
+from harness import premises
+from harness.guide.script import prints
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.environment import Completed
     from harness.scenario import Scenario
 
@@ -36,6 +41,31 @@ def step_2(scenario: Scenario) -> Completed:
 @when("the reader follows steps 1 to 3 as they should read", target_fixture="outcome")
 def steps_1_to_3(scenario: Scenario) -> Completed:
     return scenario.workstation.guide(*STEP_1, *STEP_2, *STEP_3, corrected=True)
+
+
+@given("an edition with comments between the lines of the install command")
+def commented_lines(scenario: Scenario) -> None:
+    prints(scenario.description.guide_edition, "s3.install", " # use the existing service account # \\")
+
+
+@when("the shell reads the install command as printed", target_fixture="outcome")
+def read_as_printed(scenario: Scenario) -> Sequence[str]:
+    return scenario.workstation.told("helm", "s3.install")
+
+
+@when("the shell reads the install command as it should read", target_fixture="outcome")
+def read_corrected(scenario: Scenario) -> Sequence[str]:
+    return scenario.workstation.told("helm", "s3.install", corrected=True)
+
+
+@then("Helm is told nothing after the first comment")
+def lost(scenario: Scenario, outcome: Sequence[str]) -> None:
+    assert premises.lost_to_helm(scenario, outcome) == premises.options_after_comment(scenario)
+
+
+@then("Helm is told every value of the guide")
+def nothing_lost(scenario: Scenario, outcome: Sequence[str]) -> None:
+    assert premises.lost_to_helm(scenario, outcome) == set()
 
 
 @then("no command failed")

@@ -7,7 +7,17 @@ from unittest.mock import create_autospec
 
 import pytest
 
-from harness.environment import Account, Agent, Cluster, Component, Description, Teleport, Workstation
+from harness.environment import (
+    Account,
+    Agent,
+    Cluster,
+    Component,
+    Connectors,
+    Description,
+    Roles,
+    Teleport,
+    Workstation,
+)
 from harness.scenario import Names, Scenario
 
 if TYPE_CHECKING:
@@ -26,7 +36,11 @@ def build(**answers: Any) -> Scenario:
         "kubernetes": create_autospec(Cluster, instance=True),
         "teleport": create_autospec(Teleport, instance=True, version="13.0.0-dev"),
         "agent": create_autospec(Agent, instance=True),
-        "workstation": create_autospec(Workstation, instance=True),
+        "workstation": create_autospec(
+            Workstation, instance=True, guide_version="13.0.0", proxy_address="tele.example.com:443"
+        ),
+        "roles": create_autospec(Roles, instance=True, kubernetes_user="kubernetes-alice"),
+        "connectors": create_autospec(Connectors, instance=True),
     }
     for path, answer in answers.items():
         port, name, *each = path.split("__")

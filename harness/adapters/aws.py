@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 
-import boto3
+import botocore.session
 from botocore.config import Config
 
 from harness.adapters import direct
@@ -18,13 +18,19 @@ from harness.core.errors import EnvironmentBroken, TransientOracleError
 from harness.core.redaction import redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from harness.environment import JSON
     from harness.scenario import Names
 
 AUDIENCE = "sts.amazonaws.com"
+
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}],
+}
+"""The document of step 1's IAM policy (claim s1.policy)."""
 
 
 class Gateway:
@@ -78,7 +84,10 @@ class Gateway:
 
 
 class Clients:
-    """boto3 clients that reach AWS host names through the gateway, with the run's own keys only."""
+    """Clients that reach AWS host names through the gateway, with the run's own keys only.
+
+    They are botocore's, which boto3's are too; boto3 itself would load S3's transfers in each process of a run.
+    """
 
     def __init__(self, *, proxy: str, ca_file: Path, key_id: str, secret: str, region: str) -> None:
         """Makes the session.
@@ -90,23 +99,34 @@ class Clients:
             secret: Its secret.
             region: Region for regional end points.
         """
-        self._session: Any = boto3.Session(
-            aws_access_key_id=key_id, aws_secret_access_key=secret, region_name=region
-        )
+        self._session = botocore.session.Session()
+        self._session.set_credentials(key_id, secret)
+        self._region = region
+        # Making one takes longer than most calls.
+        self._made: dict[tuple[str, str], Any] = {}
         self._ca_file = str(ca_file)
         self._config = Config(
             proxies={"https": f"http://{proxy}"}, retries={"total_max_attempts": 1}, read_timeout=20
         )
 
-    def client(self, service: str, *, marker: str = "") -> Any:
+    def client(self, service: str, *, marker: str = "", region: str | None = None) -> Any:
         """A client of `iam`, `sts` or `eks`.
 
         Args:
             service: Which.
+            region: Another region than the session's.
             marker: Text for the user agent, by which the gateway's log tells this client's calls.
         """
+        place = (service, region or self._region)
+        if not marker and place in self._made:
+            return self._made[place]
         config = self._config.merge(Config(user_agent_extra=marker)) if marker else self._config
-        return self._session.client(service, config=config, verify=self._ca_file)
+        client: Any = self._session.create_client(
+            service, region_name=place[1], config=config, verify=self._ca_file
+        )
+        if not marker:
+            self._made[place] = client
+        return client
 
 
 class Account:
@@ -122,7 +142,7 @@ class Account:
             account_id: 12 digits.
             region: Region of the EKS cluster.
             issuer: The cluster's OIDC issuer, with `https://`.
-            clients: boto3 clients.
+            clients: Clients of AWS.
             gateway: The gateway's control interface.
         """
         self.names = names
@@ -133,6 +153,8 @@ class Account:
         self._gateway = gateway
         # The guide's commands make the first of them, too.
         self._roles = [names.role]
+        self._made: list[str] = []
+        self._partition = region
 
     def create_role(self, *, name: str | None = None, service_account: str | None = None) -> str:
         """Creates an IAM role that a service account may assume (claim s1.trust); returns its ARN.
@@ -146,7 +168,7 @@ class Account:
             "Statement": [self.trust(service_account or self.names.service_account)],
         }
         self._roles = list(dict.fromkeys([*self._roles, name or self.names.role]))
-        answer = self._clients.client("iam").create_role(
+        answer = self._iam().create_role(
             RoleName=name or self.names.role, AssumeRolePolicyDocument=json.dumps(trust)
         )
         arn: str = answer["Role"]["Arn"]
@@ -162,20 +184,105 @@ class Account:
             "Condition": {"StringEquals": {f"{self._issuer}:aud": AUDIENCE, f"{self._issuer}:sub": subject}},
         }
 
+    def _iam(self) -> Any:
+        return self._clients.client("iam", region=self._partition)
+
+    def move_to(self, region: str) -> None:
+        """Has IAM of another partition, that of this region, meant by all that follows."""
+        self._partition = region
+
+    def has_role(self) -> bool:
+        """Whether IAM has the scenario's role."""
+        iam = self._iam()
+        try:
+            iam.get_role(RoleName=self.names.role)
+        except iam.exceptions.NoSuchEntityException:
+            found = False
+        else:
+            found = True
+        recording.record_oracle("aws", f"whether there is an IAM role {self.names.role}", found)
+        return found
+
     def role(self) -> JSON:
         """The scenario's IAM role as IAM stores it, trust policy parsed."""
-        found: JSON = self._clients.client("iam").get_role(RoleName=self.names.role)["Role"]
+        found: JSON = self._iam().get_role(RoleName=self.names.role)["Role"]
         recording.record_oracle("aws", f"IAM role {self.names.role}", found)
         return found
 
     def policy(self) -> JSON:
         """The document of the scenario's IAM policy, default version."""
-        iam = self._clients.client("iam")
-        arn = f"arn:aws:iam::{self.account_id}:policy/{self.names.policy}"
+        iam = self._iam()
+        arn = self._policy_arn()
         version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
         found: JSON = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
         recording.record_oracle("aws", f"IAM policy {self.names.policy}", found)
         return found
+
+    def _policy_arn(self) -> str:
+        return f"arn:aws:iam::{self.account_id}:policy/{self.names.policy}"
+
+    def create_policy(self) -> str:
+        """Creates the IAM policy that step 1 prints; returns its ARN."""
+        answer = self._iam().create_policy(PolicyName=self.names.policy, PolicyDocument=json.dumps(POLICY))
+        arn: str = answer["Policy"]["Arn"]
+        return arn
+
+    def attach_policy(self, arn: str) -> str:
+        """Attaches a policy to the scenario's role; the code with which IAM refused, or an empty text."""
+        iam = self._iam()
+        try:
+            iam.attach_role_policy(RoleName=self.names.role, PolicyArn=arn)
+        except iam.exceptions.ClientError as error:
+            recording.record_oracle("aws", f"attaching policy {arn}", str(error))
+            code: str = error.response["Error"]["Code"]
+            return code
+        return ""
+
+    def permissions(self) -> Sequence[str]:
+        """ARNs of the policies attached to the scenario's role, and names of those written into it."""
+        iam = self._iam()
+        attached = iam.list_attached_role_policies(RoleName=self.names.role)["AttachedPolicies"]
+        written: list[str] = iam.list_role_policies(RoleName=self.names.role)["PolicyNames"]
+        found = [str(policy["PolicyArn"]) for policy in attached] + written
+        recording.record_oracle("aws", f"policies of IAM role {self.names.role}", found)
+        return found
+
+    def oidc_providers(self) -> Mapping[str, Sequence[str]]:
+        """The account's OIDC providers: issuer, with `https://`, to the audiences registered."""
+        iam = self._iam()
+        found: dict[str, list[str]] = {}
+        for listed in iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]:
+            provider = iam.get_open_id_connect_provider(OpenIDConnectProviderArn=listed["Arn"])
+            found[f"https://{provider['Url'].removeprefix('https://')}"] = provider["ClientIDList"]
+        recording.record_oracle("aws", "OIDC providers of the account", found)
+        return found
+
+    def create_node(self) -> Mapping[str, str]:
+        """Makes a node with an IAM role of its own; environment of a pod that runs on it.
+
+        Its instance metadata is the gateway's, under a path of its own: no other pod comes upon it.
+        """
+        name = self.names.node_role
+        arn = self.create_role(name=name, service_account="of-no-pod")
+        self._made.append(f"/node-identities/{quote(name)}")
+        node = self._gateway.call("PUT", self._made[-1], {"role_arn": arn, "region": self.region})
+        return {
+            "AWS_EC2_METADATA_DISABLED": "false",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{node['endpoint']}/",
+        }
+
+    def create_cluster_without_issuer(self) -> str:
+        """Makes an EKS cluster that has no OIDC issuer; returns its name."""
+        self._made.append(f"/clusters/{quote(self.names.cluster)}")
+        cluster = {
+            "account": self.account_id,
+            "region": self.region,
+            "version": "1.32",
+            "endpoint": "https://example.invalid",
+            "certificate_authority": "none",
+        }
+        self._gateway.call("PUT", self._made[-1], cluster)
+        return self.names.cluster
 
     def calls(self, *, after: int = 0) -> Sequence[JSON]:
         """The gateway's log of calls that name the scenario's role, oldest first."""
@@ -216,20 +323,32 @@ class Account:
         return session
 
     def undo(self) -> None:
-        """Ends all disruption and removes the roles and the policy of the scenario."""
+        """Ends all disruption and removes what the scenario made in the account."""
         self._gateway.call("DELETE", f"/roles/{quote(self.names.role)}/disruption")
-        iam = self._clients.client("iam")
+        while self._made:
+            self._gateway.call("DELETE", self._made.pop())
+        iam = self._iam()
+        self._detach(iam)
         for remove, arguments in (
             *((iam.delete_role, {"RoleName": role}) for role in self._roles),
             (
                 iam.delete_policy,
-                {"PolicyArn": f"arn:aws:iam::{self.account_id}:policy/{self.names.policy}"},
+                {"PolicyArn": self._policy_arn()},
             ),
         ):
             try:
                 remove(**arguments)
             except iam.exceptions.NoSuchEntityException:
                 continue  # the scenario did not make one
+
+    def _detach(self, iam: Any) -> None:
+        """Takes all policies from the scenario's role, which could not be deleted with them."""
+        try:
+            attached = iam.list_attached_role_policies(RoleName=self.names.role)["AttachedPolicies"]
+        except iam.exceptions.NoSuchEntityException:
+            return  # the scenario did not make one
+        for policy in attached:
+            iam.detach_role_policy(RoleName=self.names.role, PolicyArn=policy["PolicyArn"])
 
     def _disrupt(self, what: JSON) -> None:
         self._gateway.call("PUT", f"/roles/{quote(self.names.role)}/disruption", what)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 import re
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +17,20 @@ from harness.core.errors import EnvironmentBroken
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from harness.adapters.simulators import Launcher
+
 HELM_COMMAND = Path(__file__).with_name("helm_command.py")
+LAUNCHER_ARGUMENTS = (
+    "--program=aws=awscli.__main__",
+    "--import=awscli.clidriver",
+    "--import=awscli.handlers",
+)
+"""For a launcher of the AWS CLI, which saves half a second of imports at each call.
+
+Helm's library cannot be had so: a process that has loaded it cannot be forked, and one that was forked before
+would not see its own environment, since Go looks at that of the process's start.
+"""
+
 AWS_CLI_IMAGE = "public.ecr.aws/aws-cli/aws-cli:latest"
 """Image of the pod that shows a service account's AWS identity; in the lab a name for the local `aws`."""
 
@@ -22,6 +38,26 @@ AWS_CLI_IMAGE = "public.ecr.aws/aws-cli/aws-cli:latest"
 def package_version(name: str) -> str:
     """Version of a package of the suite's own environment."""
     return importlib.metadata.version(name)
+
+
+def programs(launcher: Launcher | None) -> dict[str, str]:
+    """The AWS CLI and the Helm command that the suite brings, as programs of a folder.
+
+    Args:
+        launcher: One with `LAUNCHER_ARGUMENTS`, to fork for the AWS CLI; None starts it from nothing.
+
+    Returns:
+        `aws` and `helm`: text of a shell script.
+    """
+    helm = shlex.join([sys.executable, "-I", str(HELM_COMMAND)])
+    aws = f"exec {shlex.quote(str(Path(sys.executable).parent / 'aws'))}"
+    if launcher is not None:
+        package = importlib.util.find_spec("awscli")
+        folders = (package and package.submodule_search_locations) or ()
+        # The AWS CLI sets this when it is imported, which was in the launcher.
+        data = shlex.quote(":".join(f"{folder}/data" for folder in folders))
+        aws = f"export AWS_DATA_PATH={data}\nexec {shlex.join(launcher.command('aws'))}"
+    return {"aws": f'#!/bin/sh\n{aws} "$@"\n', "helm": f'#!/bin/sh\nexec {helm} "$@"\n'}
 
 
 def versions(programs: Path, *, env: Mapping[str, str], cwd: Path) -> dict[str, str]:

@@ -15,7 +15,6 @@ from typing import Any
 
 import click
 import helm_python
-import yaml
 
 REPOSITORIES = "HELM_REPOSITORY_CONFIG"
 
@@ -60,6 +59,8 @@ def repo() -> None:
 def add(name: str, url: str) -> None:
     """Adds a chart repository, once its index could be read."""
     _index(url)
+    import yaml  # noqa: PLC0415  # slow to load, and most calls need none
+
     known = {**_repositories(), name: url}
     path = Path(os.environ[REPOSITORIES])
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -170,6 +171,8 @@ def _configuration(namespace: str) -> helm_python.Config:
 
 
 def _repositories() -> dict[str, str]:
+    import yaml  # noqa: PLC0415  # slow to load, and most calls need none
+
     path = Path(os.environ[REPOSITORIES])
     if not path.exists():
         return {}
@@ -197,6 +200,8 @@ def _chart(chart: str, chart_version: str | None) -> tuple[str, dict[str, str]]:
 def _values(settings: tuple[str, ...], files: tuple[Path, ...]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for file in files:
+        import yaml  # noqa: PLC0415  # slow to load, and most calls need none
+
         values = _merged(values, yaml.safe_load(file.read_text()) or {})
     for setting in settings:
         values = _merged(values, helm_python.parse_set_string(setting))

@@ -11,7 +11,7 @@ from harness.core.errors import EnvironmentBroken, Withheld
 from harness.core.waiting import eventually, stays
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from harness.adapters.kubernetes_api import KubernetesAPI
@@ -59,8 +59,15 @@ class Cluster:
         """Creates the scenario's namespace."""
         self._api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.names.namespace}})
 
-    def create_service_account(self, role_arn: str) -> None:
-        """Creates the agent's service account, annotated with the IAM role (claim s1.annotate)."""
+    def create_service_account(
+        self, role_arn: str | None, *, labels: Mapping[str, str] | None = None
+    ) -> None:
+        """Creates the agent's service account, annotated with the IAM role (claim s1.annotate).
+
+        Args:
+            role_arn: The role; None for an account without the annotation.
+            labels: Of the account.
+        """
         self._api.apply(
             {
                 "apiVersion": "v1",
@@ -68,7 +75,8 @@ class Cluster:
                 "metadata": {
                     "name": self.names.service_account,
                     "namespace": self.names.namespace,
-                    "annotations": {ROLE_ANNOTATION: role_arn},
+                    **({"annotations": {ROLE_ANNOTATION: role_arn}} if role_arn else {}),
+                    **({"labels": dict(labels)} if labels else {}),
                 },
             }
         )
@@ -86,12 +94,34 @@ class Cluster:
         recording.record_oracle("kubernetes", f"service accounts of {self.names.namespace}", names)
         return names
 
-    def run_pod(self, name: str, image: str, args: Sequence[str]) -> str:
+    def version(self) -> str:
+        """Version that the API server tells, as in `v1.32.2`."""
+        found: str = self._api.call("GET", "/version")["gitVersion"]
+        recording.record_oracle("kubernetes", "version", found)
+        return found
+
+    def issuer(self) -> str:
+        """Issuer of service account tokens, as the API server tells it."""
+        found: str = self._api.call("GET", "/.well-known/openid-configuration")["issuer"]
+        recording.record_oracle("kubernetes", "issuer of service account tokens", found)
+        return found
+
+    def run_pod(
+        self, name: str, image: str, args: Sequence[str], *, environment: Mapping[str, str] | None = None
+    ) -> str:
         """Runs a pod as the agent's service account to its end; returns its log.
+
+        Args:
+            name: Of the pod.
+            image: Of its one container.
+            args: Arguments of the image's program.
+            environment: Variables of the container.
 
         Raises:
             NotObserved: It did not end in time.
         """
+        variables = [{"name": key, "value": value} for key, value in (environment or {}).items()]
+        env = {"env": variables} if variables else {}
         self._api.call(
             "POST",
             f"{self._namespace}/pods",
@@ -102,7 +132,7 @@ class Cluster:
                 "spec": {
                     "serviceAccountName": self.names.service_account,
                     "restartPolicy": "Never",
-                    "containers": [{"name": "main", "image": image, "args": list(args)}],
+                    "containers": [{"name": "main", "image": image, "args": list(args), **env}],
                 },
             },
         )
@@ -140,8 +170,8 @@ class Cluster:
         decoded = {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
         return {**found, "data": decoded}
 
-    def allowed(self, verb: str, resource: str, groups: Sequence[str]) -> bool:
-        """Whether RBAC lets these groups do that in the scenario's namespace."""
+    def allowed(self, verb: str, resource: str, groups: Sequence[str], *, user: str | None = None) -> bool:
+        """Whether RBAC lets these groups, or this user, do that in the scenario's namespace."""
         review = self._api.call(
             "POST",
             "/apis/authorization.k8s.io/v1/subjectaccessreviews",
@@ -149,7 +179,7 @@ class Cluster:
                 "apiVersion": "authorization.k8s.io/v1",
                 "kind": "SubjectAccessReview",
                 "spec": {
-                    "user": self.names.user,
+                    "user": user or self.names.user,
                     "groups": list(groups),
                     "resourceAttributes": {
                         "namespace": self.names.namespace,
@@ -159,7 +189,7 @@ class Cluster:
                 },
             },
         )
-        recording.record_oracle("kubernetes", f"may {groups} {verb} {resource}", review["status"])
+        recording.record_oracle("kubernetes", f"may {user or groups} {verb} {resource}", review["status"])
         return bool(review["status"]["allowed"])
 
     def audit(self, user: str) -> Sequence[JSON]:
@@ -178,8 +208,10 @@ class Cluster:
         recording.record_oracle("kubernetes-audit", f"requests of user {user}", found)
         return found
 
-    def wait_allowed(self, verb: str, resource: str, groups: Sequence[str]) -> None:
-        """Waits until RBAC lets these groups do that in the scenario's namespace.
+    def wait_allowed(
+        self, verb: str, resource: str, groups: Sequence[str], *, user: str | None = None
+    ) -> None:
+        """Waits until RBAC lets these groups, or this user, do that in the scenario's namespace.
 
         The rules of ClusterRole `view` are filled in by the controller manager, seconds after its start.
 
@@ -187,9 +219,9 @@ class Cluster:
             NotObserved: It does not.
         """
         eventually(
-            lambda: self.allowed(verb, resource, groups),
+            lambda: self.allowed(verb, resource, groups, user=user),
             bool,
-            expected=f"RBAC to let {', '.join(groups)} {verb} {resource}",
+            expected=f"RBAC to let {user or ', '.join(groups)} {verb} {resource}",
             within=ALLOWED_SECONDS,
         )
 

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.adapters import daemons
+from harness.adapters import daemons, processes
 from harness.adapters.control_plane import (
     ControlPlane,
     administrators,
@@ -19,26 +19,37 @@ from harness.adapters.control_plane import (
     running_version,
 )
 from harness.adapters.simulators import CLONE, START_SECONDS, Launcher, start_program
+from harness.core.errors import EnvironmentBroken
 from harness.core.files import write_secret
+from harness.environment import SimulatedText
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from harness.adapters.certificates import Authority, SigningKey
     from harness.core.ledger import Entry, Ledger
 
 CHART = CLONE / "simulators" / "chart" / "teleport-kube-agent"
+MEASURED = "13"
+"""Major version whose behaviour and texts were measured; imitated unless the user chooses another."""
+
+IMITATED_VARIABLE = "CONFORMANCE_SIMULATED_TELEPORT"
+"""By which the simulated Teleport is told the version."""
+
 SOCKET_FOLDER = "conformance-"
 """Beginning of the name of the folder with the launcher's socket, in the machine's folder for such things."""
 
 
-def start_launcher(folder: Path, *, env: Mapping[str, str], ledger: Ledger) -> Launcher:
+def start_launcher(
+    folder: Path, *, env: Mapping[str, str], ledger: Ledger, arguments: Sequence[str] = ()
+) -> Launcher:
     """Starts the launcher and waits until it can be forked.
 
     Args:
         folder: Working folder.
         env: Environment of the launcher; a fork gets its client's.
         ledger: The run's ledger.
+        arguments: For one that serves other programs than the simulators.
 
     Raises:
         EnvironmentBroken: It died or did not become ready.
@@ -48,26 +59,84 @@ def start_launcher(folder: Path, *, env: Mapping[str, str], ledger: Ledger) -> L
     socket = Path(tempfile.mkdtemp(prefix=SOCKET_FOLDER)) / "launcher"
     ledger.will_create("folder", path=str(socket.parent))
     ready = folder / "launcher.ready"
+    own = [sys.executable, "-m", "simulators.launcher", "--socket", str(socket), "--ready", str(ready)]
     daemon = daemons.start(
-        "launcher",
-        [sys.executable, "-m", "simulators.launcher", "--socket", str(socket), "--ready", str(ready)],
-        env=env,
-        cwd=CLONE,
-        log=folder / "launcher.log",
-        ledger=ledger,
+        folder.name, [*own, *arguments], env=env, cwd=CLONE, log=folder / "launcher.log", ledger=ledger
     )
     daemons.wait_until(ready.exists, daemon=daemon, what="the launcher ready", within=START_SECONDS)
     return Launcher(socket)
 
 
-def teleport_programs(folder: Path, launcher: Launcher) -> Path:
-    """A folder with simulated `teleport`, `tctl` and `tsh`, in the place of a real one; returns it."""
+def stand_in_chart(folder: Path, major: str) -> Path:
+    """The stand-in chart for a version of the simulated Teleport, in the place of a real one; returns it.
+
+    Args:
+        folder: Where a copy may be made; must not exist.
+        major: The imitated version.
+    """
+    if major == MEASURED:
+        return CHART
+    shutil.copytree(CHART, folder)
+    metadata = folder / "Chart.yaml"
+    # Its own version, and that of the agent that it deploys.
+    metadata.write_text(metadata.read_text().replace(f": {MEASURED}.0.0-", f": {major}.0.0-"))
+    return folder
+
+
+def teleport_programs(folder: Path, launcher: Launcher, major: str, told: Mapping[str, str]) -> Path:
+    """A folder with simulated `teleport`, `tctl` and `tsh`, in the place of a real one; returns it.
+
+    Args:
+        folder: To make.
+        launcher: The process to fork.
+        major: The version that all of them imitate. The programs themselves carry it: an agent has the
+            environment that its chart gives it, and a user's shell the user's.
+        told: Variables that they carry for the same reason.
+    """
     folder.mkdir(parents=True)
+    variables = {IMITATED_VARIABLE: major, **told}
+    chosen = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
     for name in ("teleport", "tctl", "tsh"):
         program = folder / name
-        program.write_text(f'#!/bin/sh\nexec {shlex.join(launcher.command("teleport", name))} "$@"\n')
+        program.write_text(
+            f'#!/bin/sh\nexport {chosen}\nexec {shlex.join(launcher.command("teleport", name))} "$@"\n'
+        )
         program.chmod(0o755)
     return folder
+
+
+def teleport_texts(
+    launcher: Launcher, major: str, *, env: Mapping[str, str], cwd: Path
+) -> list[SimulatedText]:
+    """What the simulated Teleport shows in the real one's place, each with how it is known.
+
+    Args:
+        launcher: The process to fork.
+        major: The imitated version.
+        env: Environment of the child.
+        cwd: Its working directory.
+
+    Raises:
+        EnvironmentBroken: It does not run, or tells something else.
+    """
+    completed = processes.run(
+        launcher.command("teleport", "texts"),
+        env={**env, IMITATED_VARIABLE: major},
+        cwd=cwd,
+        within=START_SECONDS,
+    )
+    told = processes.checked(completed, expected="the simulated Teleport to list its texts").stdout
+    try:
+        return [
+            SimulatedText(name, row["text"], row["provenance"])
+            for name, row in json.loads(told)["texts"].items()
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EnvironmentBroken(
+            expected="texts with their provenance, as JSON",
+            seen=f"{type(error).__name__}: {error}",
+            remedy="please report this: it is a defect of the suite",
+        ) from error
 
 
 def start_apiserver(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import json
 import secrets
 import time
@@ -13,20 +14,22 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 
 import pexpect
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from harness.adapters import direct, processes
 from harness.adapters.kubernetes import end_of_lines, read_json_lines
-from harness.adapters.teleport_server import HOST
+from harness.adapters.teleport_server import HOST, ping
 from harness.core import recording
 from harness.core.errors import EnvironmentBroken, NotObserved
 from harness.core.redaction import redact, redactor
 from harness.core.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from harness.adapters.teleport_server import Administrator, Server
-    from harness.environment import JSON
+    from harness.environment import JSON, Completed
     from harness.scenario import Names
 
 SIGN_IN_SECONDS = 30.0
@@ -71,6 +74,44 @@ class Teleport:
         # Only what happens from now on concerns this scenario.
         self._audit_from = end_of_lines(server.audit_log)
 
+    def ping(self) -> JSON:
+        """What the proxy answers now to `GET /v1/webapi/ping`.
+
+        Raises:
+            NotObserved: It does not answer.
+        """
+        found = ping(self._server.address, self._ca_file)
+        if found is None:
+            raise NotObserved("expected: JSON with server_version from /v1/webapi/ping\nseen: no such answer")
+        recording.record_oracle("teleport", "/v1/webapi/ping", found)
+        return found
+
+    def administer(self, *arguments: str, resource: JSON | None = None) -> Completed:
+        """Runs `tctl` beside the Auth Service, without signing in (claim pre.tctl-on-auth-host).
+
+        Args:
+            *arguments: Of tctl.
+            resource: For its standard input; removed with the scenario.
+        """
+        if resource is not None:
+            self._made.append(f"{resource['kind']}/{resource['metadata']['name']}")
+        return self._administrator.run(*arguments, stdin=json.dumps(resource) if resource else None)
+
+    def trusted_pins(self) -> Sequence[str]:
+        """Pins of the authorities that `tsh` was given at sign-in, computed from their certificates.
+
+        A pin is the SHA-256 of the subject public key info (claim pre.login).
+        """
+        found: list[str] = []
+        for file in sorted((self._home / ".tsh" / "keys").glob("*/certs.pem")):
+            for certificate in x509.load_pem_x509_certificates(file.read_bytes()):
+                key = certificate.public_key().public_bytes(
+                    serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+                )
+                found.append(f"sha256:{hashlib.sha256(key).hexdigest()}")
+        recording.record_oracle("teleport", "pins of the authorities that tsh trusts", found)
+        return found
+
     def create(self, resource: JSON) -> None:
         """Creates a resource, or replaces it.
 
@@ -86,6 +127,20 @@ class Teleport:
         found = self._administrator.get(reference)
         recording.record_oracle("teleport", reference, found)
         return found[0] if found else None
+
+    def becomes(self, reference: str, ready: Callable[[JSON], bool]) -> JSON:
+        """Waits until a resource is as it shall be; the Auth Service shows a change up to a second late.
+
+        Raises:
+            NotObserved: It did not become so.
+        """
+        found = eventually(
+            lambda: self.get(reference),
+            lambda seen: seen is not None and ready(seen),
+            expected=f"{reference} to be as it shall be",
+            within=GONE_SECONDS,
+        )
+        return found or {}
 
     def remove(self, reference: str, *, wait: bool = False) -> None:
         """Removes a resource by `kind/name`; that it is gone already is fine.
@@ -112,6 +167,14 @@ class Teleport:
                 expected=f"{reference} to be gone",
                 within=GONE_SECONDS,
             )
+
+    def adopt(self, reference: str) -> None:
+        """Has a resource that the reader is going to make removed with the scenario."""
+        self._made.append(reference)
+
+    def disown(self, reference: str) -> None:
+        """Has a resource that was refused not removed with the scenario."""
+        self._made.remove(reference)
 
     def create_user(self, roles: Sequence[str]) -> None:
         """Creates the scenario's local user, with a password of its own (no browser needed).
@@ -147,7 +210,8 @@ class Teleport:
             with_roles: Roles that the user was given.
 
         Raises:
-            EnvironmentBroken: Signing in failed, or never gave these roles.
+            EnvironmentBroken: Signing in failed.
+            NotObserved: Signing in never gave these roles, which is the product's doing (claim ts.local-user).
         """
 
         def roles() -> set[str]:
@@ -157,19 +221,12 @@ class Teleport:
             told = processes.checked(completed, expected="tsh status to tell who is signed in").stdout
             return set(json.loads(told)["active"]["roles"])
 
-        try:
-            eventually(
-                roles,
-                lambda seen: seen == set(with_roles),
-                expected=f"{self.names.user} to be signed in with roles {', '.join(with_roles)}",
-                within=SIGN_IN_SECONDS,
-            )
-        except NotObserved as error:
-            raise EnvironmentBroken(
-                expected=f"{self.names.user} to be signed in with roles {', '.join(with_roles)}",
-                seen=str(error),
-                remedy="see the evidence of this scenario",
-            ) from error
+        eventually(
+            roles,
+            lambda seen: seen == set(with_roles),
+            expected=f"{self.names.user} to be signed in with roles {', '.join(with_roles)}",
+            within=SIGN_IN_SECONDS,
+        )
 
     def _sign_in_once(self) -> None:
         """One `tsh login`; it reads a password from a terminal only.
@@ -182,8 +239,9 @@ class Teleport:
         started = time.monotonic()
         argv = ["login", f"--proxy={HOST}:443", f"--user={self.names.user}"]
         # A profile that is still valid would be used as it is, with the roles of then (claim ts.relogin).
-        logout = [str(self._tsh), "logout"]
-        processes.run(logout, env=self._workstation, cwd=self._home, within=SIGN_IN_SECONDS)
+        if Path(self._workstation.get("TELEPORT_HOME", self._home / ".tsh")).exists():
+            logout = [str(self._tsh), "logout"]
+            processes.run(logout, env=self._workstation, cwd=self._home, within=SIGN_IN_SECONDS)
         child = pexpect.spawn(
             str(self._tsh),
             argv,

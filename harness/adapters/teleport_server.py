@@ -207,7 +207,10 @@ class Administrator:
             EnvironmentBroken: `tctl` failed for another reason than that it is not there.
         """
         completed = self.run("get", reference, "--format=json")
-        if completed.exit_code != 0 and "not found" in completed.stderr:
+        # The second is how it says so of a connector.
+        if completed.exit_code != 0 and any(
+            absent in completed.stderr for absent in ("not found", "is not configured")
+        ):
             return []
         text = processes.checked(completed, expected=f"tctl get {reference} to succeed").stdout
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 import shutil
 import stat
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from harness.adapters import processes
+from harness.adapters.reader_clusters import ReaderClusters
+from harness.adapters.teleport_server import HOST
 from harness.core.errors import NotApplicable, NotApplicableCode, TransientOracleError
 from harness.core.files import write_secret
 from harness.core.findings import note
@@ -20,7 +22,7 @@ from harness.guide.editions import RECONSTRUCTED
 from harness.guide.script import PRINTED, as_it_should_read, as_printed, file_block
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from harness.adapters.kubernetes import Cluster
     from harness.adapters.teleport import Teleport
@@ -32,8 +34,8 @@ SCRIPT_SECONDS = 180.0
 AUDIT_SECONDS = 15.0
 """Budget for a routed call to appear in Teleport's audit log; it is written within a second."""
 
-LISTED_SECONDS = 60.0
-"""Budget from the deployment to the cluster in `tsh kube ls`."""
+SHOWN_SECONDS = 30.0
+"""Budget for what a user was just given to count; the Auth Service of 13 sees it within a second."""
 
 FILES = {"kube-access.yaml": "ts.role-created", "viewers-bind.yaml": "ts.viewers-bound"}
 """Files that the guide has its reader make in an editor, and the claims they belong to."""
@@ -120,8 +122,10 @@ def install_programs(folder: Path, programs: Mapping[str, Path | str]) -> Path:
     return folder
 
 
-class Workstation:
+class Workstation(ReaderClusters):
     """`harness.environment.Workstation` over a shell on this machine."""
+
+    proxy_address = f"{HOST}:443"
 
     def __init__(  # each is another fact of the run
         self,
@@ -145,14 +149,21 @@ class Workstation:
             cluster: The scenario's cluster, for what its audit log saw.
             teleport: The scenario's Teleport, for what its audit log saw.
         """
-        self.names = names
-        self._env = dict(env)
-        self._home = Path(env["HOME"])
+        super().__init__(names=names, env=env, teleport=teleport)
         self._edition = edition
-        self._chart_version = chart_version
+        self.guide_version = chart_version
         self._region = region
         self._cluster = cluster
-        self._teleport = teleport
+
+    def require(self, *tools: str) -> None:
+        """Ends the scenario where a tool that the guide uses is absent.
+
+        Raises:
+            NotApplicable: One is.
+        """
+        for tool in tools:
+            if shutil.which(tool, path=self._env["PATH"]) is None:
+                raise NotApplicable(NotApplicableCode.TOOL_ABSENT, f"there is no {tool} on this machine")
 
     def run(self, script: str, *, shell: str = "bash") -> Completed:
         """Runs a script as if pasted: a command that fails does not stop the next.
@@ -161,8 +172,7 @@ class Workstation:
             NotApplicable: The shell is missing.
             EnvironmentBroken: The script did not end in time.
         """
-        if shutil.which(shell, path=self._env["PATH"]) is None:
-            raise NotApplicable(NotApplicableCode.TOOL_ABSENT, f"there is no {shell} on this machine")
+        self.require(shell)
         home = self._home
         failed = home / "failed-commands"
         failed.write_text("")
@@ -180,16 +190,56 @@ class Workstation:
             failed=tuple(failed.read_text().splitlines()),
         )
 
-    def guide(self, *claims: str, shell: str = "bash", corrected: bool = False) -> Completed:
-        """Runs the edition's code blocks of these claims in one shell, as printed or as they should read."""
-        text = (as_it_should_read if corrected else as_printed)(self._edition, claims, self.guide_names())
-        return self.run(text, shell=shell)
+    def guide(  # a reader may deviate in each of these
+        self,
+        *claims: str,
+        shell: str = "bash",
+        corrected: bool = False,
+        variables: Mapping[str, str] | None = None,
+        instead: Mapping[str, str] | None = None,
+    ) -> Completed:
+        """Runs the edition's code blocks of these claims in one shell, as printed or as they should read.
+
+        Args:
+            *claims: Ids of claims with commands.
+            shell: `bash` or `zsh`.
+            corrected: With the declared corrections, or as printed.
+            variables: What the shell has already, from commands before these.
+            instead: Names in place of the scenario's, by the guide's own.
+        """
+        known = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in (variables or {}).items())
+        text = self._text(claims, corrected=corrected, instead=instead)
+        return self.run(known + text, shell=shell)
+
+    def told(self, program: str, *claims: str, corrected: bool = False) -> list[str]:
+        """What the shell passes to a program in these code blocks, the program itself not run.
+
+        Args:
+            program: Name of the command; a shell function of that name takes its arguments down.
+            *claims: Ids of claims with commands.
+            corrected: With the declared corrections, or as printed.
+        """
+        noted = self._home / "told"
+        noted.write_text("")
+        function = f'{program}() {{ printf "%s\\n" "$@" >>"$HOME/told"; }}\n'
+        self.run(function + self._text(claims, corrected=corrected))
+        return noted.read_text().splitlines()
+
+    def _text(
+        self, claims: Sequence[str], *, corrected: bool, instead: Mapping[str, str] | None = None
+    ) -> str:
+        names = {**self.guide_names(), **(instead or {})}
+        return (as_it_should_read if corrected else as_printed)(self._edition, claims, names)
 
     def guide_names(self) -> dict[str, str]:
         """What the reader puts in place of the guide's placeholders (design rule 8)."""
         names = self.names
         return {
             **PRINTED,
+            "example.teleport.sh": HOST,
+            # The port is given: without one, `tsh login` of 13 looks for it without the HTTPS proxy.
+            "teleport.example.com": f"{HOST}:443",
+            "email@example.com": names.user,
             "teleport-agent": names.namespace,
             "teleport-kube-agent-sa": names.service_account,
             "kube-iam-policy": names.policy,
@@ -202,7 +252,10 @@ class Workstation:
             "role": names.access_role,
             "group": names.group,
             "binding": names.binding,
-            "teleport.version": self._chart_version,
+            "github": names.github,
+            "mysaml": names.saml,
+            "myoidc": names.oidc,
+            "teleport.version": self.guide_version,
         }
 
     def file(self, name: str) -> dict[str, Any]:
@@ -211,6 +264,18 @@ class Workstation:
         Args:
             name: As the guide calls it (`kube-access.yaml`, `viewers-bind.yaml`).
         """
+        document: dict[str, Any] = yaml.safe_load(self._file_text(name))
+        return document
+
+    def save(self, name: str) -> None:
+        """Makes a file of the guide in the reader's home, as in an editor.
+
+        Args:
+            name: As in `file`.
+        """
+        (self._home / name).write_text(self._file_text(name))
+
+    def _file_text(self, name: str) -> str:
         if (self._edition, name) in RECONSTRUCTED:
             # Whoever reads the report has to know that this part is not the guide's own text.
             note(
@@ -218,28 +283,19 @@ class Workstation:
                 FILES[name],
                 f"{name} of edition {self._edition}: {RECONSTRUCTED[self._edition, name]}",
             )
-        document: dict[str, Any] = yaml.safe_load(file_block(self._edition, name, self.guide_names()))
-        return document
+        return file_block(self._edition, name, self.guide_names())
 
-    def listed_clusters(self) -> list[str]:
-        """Waits until `tsh kube ls` lists the scenario's cluster; all that it lists (claim s3.tsh-ls).
+    def pods_shown(self) -> Sequence[str]:
+        """Waits until kubectl lists pods of the scenario's namespace through Teleport; their names.
 
         Raises:
-            NotObserved: It was not listed in time.
+            NotObserved: It listed none.
         """
-
-        def listed() -> list[str]:
-            argv = ["tsh", "kube", "ls", "--format=json"]
-            completed = processes.run(argv, env=self._env, cwd=self._home, within=60)
-            if completed.exit_code != 0:
-                raise TransientOracleError(completed.stderr.strip()[-300:])
-            return [str(cluster["kube_cluster_name"]) for cluster in json.loads(completed.stdout) or []]
-
         return eventually(
-            listed,
-            lambda names: self.names.cluster in names,
-            expected=f"tsh kube ls to list {self.names.cluster}",
-            within=LISTED_SECONDS,
+            lambda: self.kubectl("get", "pods", "--namespace", self.names.namespace).pod_names(),
+            lambda names: len(names) > 0,
+            expected=f"kubectl to list pods of {self.names.namespace}",
+            within=SHOWN_SECONDS,
         )
 
     def kubectl(self, *arguments: str) -> Routed:
@@ -249,7 +305,7 @@ class Workstation:
             NotObserved: `tsh kube login` wrote no kubeconfig, or the call succeeded and Teleport's audit
                 log never showed it.
         """
-        own = self._home / "teleport.kubeconfig"
+        own = self._home / f"{self.names.cluster}.kubeconfig"
         env = {**self._env, "KUBECONFIG": str(own)}
         if not own.exists():
             self._select(env)

@@ -19,6 +19,7 @@ EnvironmentName = Literal["lab", "kind", "existing"]
 Keep = Literal["never", "on-failure", "always"]
 RealComponent = Literal["teleport", "kubernetes", "chart"]
 Profile = Literal["guide", "robustness", "upgrade"]
+SimulatedTeleport = Literal["13", "17"]
 
 _PREFIX = "CONFORMANCE_"
 # How the parts of a run tell each other where things are; nobody sets them by hand.
@@ -68,6 +69,12 @@ def _count(value: object) -> int:
     return int(value)
 
 
+def _imitated(value: object) -> str:
+    # TOML writes it without quotes as readily.
+    majors = get_args(SimulatedTeleport)
+    return str(majors[majors.index(str(value))])
+
+
 def _texts(value: object) -> tuple[str, ...]:
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list | tuple):
@@ -102,6 +109,7 @@ class Settings:
             falls back to KUBEBUILDER_ASSETS.
         chart: The `teleport-kube-agent` chart, a folder or an archive.
         helm: A Helm executable; without it the `helm` on PATH, else the library.
+        kubectl: A kubectl executable; without it the one in `control_plane`, else the suite's own.
         guide_edition: The edition to judge by instead of the one of the Teleport major.
         report_dir: Folder for the reports.
         workers: How many scenarios run at once, 1 or more.
@@ -114,6 +122,7 @@ class Settings:
         keyword: Run what this expression selects (the `-k` of pytest).
         exit_first: Stop at the first scenario that failed or broke.
         fault: Name of a deliberate misbehaviour of a simulator, see `harness.faults`.
+        simulated_teleport: Major version that a simulated Teleport imitates; None is 13, the measured one.
         sources: Where each value came from, by the name of the attribute.
     """
 
@@ -122,6 +131,7 @@ class Settings:
     control_plane: Path | None = None
     chart: Path | None = None
     helm: Path | None = None
+    kubectl: Path | None = None
     guide_edition: str | None = None
     report_dir: Path = Path("conformance-report")
     workers: int = 2
@@ -134,6 +144,7 @@ class Settings:
     keyword: str | None = None
     exit_first: bool = False
     fault: str | None = None
+    simulated_teleport: SimulatedTeleport | None = None
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def source(self, name: str) -> str:
@@ -173,6 +184,7 @@ _KINDS = {
     "control_plane": _PATH,
     "chart": _PATH,
     "helm": _PATH,
+    "kubectl": _PATH,
     "guide_edition": _TEXT,
     "report_dir": _PATH,
     "workers": _Kind("a whole number of at least 1", _count),
@@ -185,6 +197,7 @@ _KINDS = {
     "keyword": _TEXT,
     "exit_first": _Kind("true or false", _boolean),
     "fault": _TEXT,
+    "simulated_teleport": _Kind("13 or 17", _imitated),
 }
 
 
@@ -218,6 +231,7 @@ def load(
         values[name] = _value(name, value, source)
         sources[name] = source
     _settle_reuse(values, sources)
+    _refuse_imitation_of_real(values, sources)
     _refuse_unavailable(values, sources)
     return Settings(**values, sources=sources)
 
@@ -298,6 +312,13 @@ def _refuse_unknown(seen: str, name: str, known: Iterable[str]) -> NoReturn:
     )
 
 
+_MADE_WITH = (
+    *("teleport", "control_plane", "chart", "helm", "kubectl", "guide_edition", "name", "keep", "fault"),
+    "simulated_teleport",
+)
+"""Settings of an environment that is made; one that stands has them already."""
+
+
 def _settle_reuse(values: dict[str, Any], sources: dict[str, str]) -> None:
     """A standing environment has its programs already, and whoever made it takes it down.
 
@@ -307,7 +328,7 @@ def _settle_reuse(values: dict[str, Any], sources: dict[str, str]) -> None:
     if "reuse" not in values:
         return
     weaker = {_KUBEBUILDER_SOURCE, _FILE_SOURCE} - {sources["reuse"]}
-    for name in ("teleport", "control_plane", "chart", "helm", "guide_edition", "name", "keep", "fault"):
+    for name in _MADE_WITH:
         if name not in values:
             continue
         if sources[name] not in weaker:
@@ -318,6 +339,16 @@ def _settle_reuse(values: dict[str, Any], sources: dict[str, str]) -> None:
             )
         del values[name]
         del sources[name]
+
+
+def _refuse_imitation_of_real(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+    if "teleport" in values and "simulated_teleport" in values:
+        raise UsageError(
+            expected="either teleport, which is real, or simulated-teleport",
+            seen=f"teleport from {sources['teleport']}, simulated-teleport from "
+            f"{sources['simulated_teleport']}",
+            remedy="leave one out",
+        )
 
 
 def _refuse_unavailable(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:

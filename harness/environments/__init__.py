@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 from typing import TYPE_CHECKING
@@ -12,8 +13,8 @@ from harness.adapters import daemons, processes, simulated_product
 from harness.core.errors import EnvironmentBroken, UsageError
 from harness.core.ledger import Ledger, replay
 from harness.core.redaction import redact
-from harness.environments import lab, lab_provisioning, state
-from harness.faults.catalogue import check_fault
+from harness.environments import progress, state
+from harness.faults.catalogue import DECISIONS_FOLDER, DECISIONS_NAME, check_fault
 from harness.guide.editions import blocks
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from harness.core.ledger import Leftover
     from harness.core.settings import Settings
     from harness.environment import Environment
+    from harness.environments import lab_provisioning
 
 OWNER = state.OWNER_FILE
 STANDING = "standing"
@@ -42,6 +44,8 @@ def attach(path: Path) -> Environment:
     written, secrets = state.read(path)
     # `pytest features/x.feature` comes here without the command, with all of the user's variables.
     processes.seal(os.environ)
+    from harness.environments import lab  # noqa: PLC0415  # slow to load, and not every command attaches
+
     return lab.Lab(written, secrets)
 
 
@@ -57,14 +61,16 @@ def owned(settings: Settings, report: Callable[[str], None]) -> Iterator[Provisi
         MissingComponents: A real program is missing.
         UsageError: The name is taken.
     """
-    making = lab_provisioning.Provisioning(settings, report)
+    from harness.environments import lab_provisioning  # noqa: PLC0415  # slow to load: workers only attach
+
+    making = lab_provisioning.Provisioning(settings)
     try:
         making.begin()
     except FileExistsError:
         raise _taken(making.name) from None
     with (making.folder / OWNER).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield Provisioned(making)
+        yield Provisioned(making, report)
 
 
 @contextlib.contextmanager
@@ -102,16 +108,23 @@ def _taken(name: str) -> UsageError:
 class Provisioned:
     """What `owned` gives: starts the environment, and leaves it standing or ends it."""
 
-    def __init__(self, making: lab_provisioning.Provisioning) -> None:
-        """Wraps an environment in the making."""
+    def __init__(self, making: lab_provisioning.Provisioning, report: Callable[[str], None]) -> None:
+        """Wraps an environment in the making.
+
+        Args:
+            making: The environment.
+            report: Prints one line for the user.
+        """
         self._making = making
+        self._report = report
         self.name = making.name
         self.run = making.run
         self.folder = making.folder
 
     def start(self) -> state.State:
         """Starts everything. Raises EnvironmentBroken."""
-        return self._making.provision()
+        with progress.shown(self._report) as shown:
+            return self._making.provision(shown)
 
     def stand(self) -> None:
         """Leaves it standing: `cleanup` spares it, `down` ends it."""
@@ -190,13 +203,15 @@ def described(leftovers: Iterable[Leftover]) -> list[str]:
 
 
 def keep_logs(found: Path, target: Path) -> None:
-    """Copies the ends of the components' logs, redacted, beside a report.
+    """Copies the ends of the components' logs, redacted, beside a report, and which decisions were taken.
 
     Args:
         found: The environment's folder; one that did not come up has logs too.
         target: Folder to make.
     """
     target.mkdir(parents=True, exist_ok=True)
+    taken = sorted(mark.name for mark in (found / DECISIONS_FOLDER).glob("*.*"))
+    (target / DECISIONS_NAME).write_text(json.dumps(taken, indent=1) + "\n")
     logs = [
         log
         for pattern in ("*/*.log", "*/calls.jsonl", "*/data/log/events.log")

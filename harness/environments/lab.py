@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import secrets as random
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,10 @@ from harness.adapters import chart as charts
 from harness.adapters import daemons, processes, simulators, teleport_server
 from harness.adapters.agent import Agent
 from harness.adapters.aws import Account, Clients, Gateway
+from harness.adapters.connectors import Connectors
 from harness.adapters.kubernetes import Cluster
 from harness.adapters.kubernetes_api import KubernetesAPI
+from harness.adapters.roles import Roles
 from harness.adapters.teleport import Teleport
 from harness.adapters.workstation import Workstation, client_environment
 from harness.core.redaction import redactor
@@ -19,8 +22,22 @@ from harness.scenario import Names, Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from harness.environments import state
+    from harness.scenario import Beside
+
+
+TURN = "printed-names.lock"
+"""File in the environment's folder whose lock is the turn of whoever has the printed names."""
+
+
+@contextlib.contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    """Waits until no other scenario has the lock, and has it for a block; a killed process loses it."""
+    with path.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class Lab:
@@ -68,6 +85,30 @@ class Lab:
             secret=self._secret,
             kubeconfig=made.path("kubeconfig"),
         )
+        with contextlib.ExitStack() as undoing:
+            if alone:
+                undoing.enter_context(_turn(made.folder / TURN))
+
+            def beside(others: Names) -> Scenario:
+                return self._scenario(scenario_id, others, home, env, beside=beside, undoing=undoing)
+
+            yield self._scenario(
+                scenario_id, names, home, env, beside=beside, undoing=undoing, clear_first=alone
+            )
+
+    def _scenario(  # what one open has in common for all names that it gives out
+        self,
+        scenario_id: str,
+        names: Names,
+        home: Path,
+        env: dict[str, str],
+        *,
+        beside: Beside,
+        undoing: contextlib.ExitStack,
+        clear_first: bool = False,
+    ) -> Scenario:
+        """Ports bound to names, in a home; `undoing` is told how to remove what is made through them."""
+        made = self._state
         server = teleport_server.Server(
             address=made.addresses["teleport"],
             configuration=made.path("teleport_configuration"),
@@ -126,13 +167,15 @@ class Lab:
             teleport=teleport,
             agent=agent,
             workstation=workstation,
+            roles=Roles(names=names, teleport=teleport, workstation=workstation, cluster=cluster),
+            connectors=Connectors(names=names, teleport=teleport, workstation=workstation, home=home),
             description=self.description,
+            beside=beside,
         )
-        if alone:
+        if clear_first:
             # A run that was killed in a reused environment may have left things under the printed names.
             for clear in (agent.clear, account.undo, teleport.clear):
                 clear()
-        with contextlib.ExitStack() as undoing:
-            for undo in (account.undo, teleport.undo, agent.undo):
-                undoing.callback(undo)
-            yield scenario
+        for undo in (account.undo, teleport.undo, agent.undo):
+            undoing.callback(undo)
+        return scenario

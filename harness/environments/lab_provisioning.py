@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import secrets as random
-import shlex
 import shutil
 import sys
 import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,46 +33,52 @@ from harness.adapters.workstation import KUBE_CLUSTER, install_programs
 from harness.core.errors import EnvironmentBroken, MissingComponents
 from harness.core.ledger import Ledger
 from harness.core.redaction import redactor
-from harness.environment import Component, Description
+from harness.environment import Description
 from harness.environments import state
-from harness.faults.catalogue import VARIABLE, announcement
+from harness.environments.lab_components import (
+    ADDITIONS,
+    CLIENTS_ADDITION,
+    LAUNCHER_ADDITION,
+    Given,
+    components,
+)
+from harness.faults import clients as client_faults
+from harness.faults.catalogue import DECISIONS_FOLDER, TAKEN_VARIABLE, VARIABLE, announcement
+from harness.faults.chart import with_fault
+from harness.faults.misconfigurations import wrong_chart, wrong_programs
 from harness.guide.editions import edition_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.core.settings import Settings
+    from harness.environment import SimulatedText
+    from harness.environments.progress import Progress
 
 REGION = "eu-west-1"
 CAPABILITIES = frozenset(
-    {"aws-call-log", "clock", "kubernetes-audit-log", "node-identity", "role-denial", "teleport-audit-log"}
-)
-KUBELET_DETAIL = (
-    "pods are local processes in mount, process and host-name namespaces of their own: no pod network, no "
-    "securityContext; the diagnostics address of the agent's pod is rewritten to a free loopback port"
-)
-ADDITIONS = (
-    "clients and Teleport reach AWS host names and tele.example.com through HTTPS_PROXY, the AWS gateway",
-    "all children trust the run's own certificate authority (SSL_CERT_FILE) and no other",
-    "the node gives every container HTTPS_PROXY, SSL_CERT_FILE and a dead AWS_EC2_METADATA_SERVICE_ENDPOINT",
-    "a MutatingWebhookConfiguration sends new pods to the gateway's pod identity webhook",
-    "an IAM OIDC provider for the cluster is there before the guide begins (claim pre.oidc-provider)",
+    {
+        "agent-sockets",
+        "aws-call-log",
+        "clock",
+        "kubernetes-audit-log",
+        "node-identity",
+        "role-denial",
+        "teleport-audit-log",
+    }
 )
 
 
-@dataclass(frozen=True)
-class Given:
-    """The real programs that the user gave; what is None is simulated.
+def capabilities(given: Given) -> frozenset[str]:
+    """What a lab can show or do.
 
-    Attributes:
-        teleport: Folder with `teleport`, `tctl`, `tsh`.
-        control_plane: Folder with `etcd`, `kube-apiserver`, `kube-controller-manager`.
-        chart: The chart, a folder or an archive.
+    A real Teleport runs commands over SPDY, which the simulated API server does not speak.
+
+    Args:
+        given: Which programs are real.
     """
-
-    teleport: Path | None
-    control_plane: Path | None
-    chart: Path | None
+    understood = given.teleport is None or given.control_plane is not None
+    return CAPABILITIES | {"exec"} if understood else CAPABILITIES
 
 
 def given(settings: Settings) -> Given:
@@ -118,19 +123,17 @@ def given(settings: Settings) -> Given:
 class Provisioning:
     """One lab in the making; on failure everything that was begun is undone."""
 
-    def __init__(self, settings: Settings, report: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings) -> None:
         """Prepares the run's folder.
 
         Args:
             settings: What the user chose.
-            report: Told, in a few words, what is being done.
 
         Raises:
             MissingComponents: A real program is missing.
         """
         self.given = given(settings)
         self._settings = settings
-        self._report = report
         self.run = random.token_hex(3)
         self.name = settings.name or self.run
         self.folder = state.RUNS / self.name
@@ -153,12 +156,16 @@ class Provisioning:
         (self.folder / state.OWNER_FILE).touch()
         self.ledger = Ledger(self.folder / state.LEDGER_FILE)
 
-    def provision(self) -> state.State:
+    def provision(self, progress: Progress) -> state.State:
         """Starts everything that does not depend on another at the same time; returns what there is.
+
+        Args:
+            progress: Told what is being done.
 
         Raises:
             EnvironmentBroken: Something did not start; what did is stopped.
         """
+        self._progress = progress
         try:
             return self._provision()
         except BaseException:
@@ -172,37 +179,50 @@ class Provisioning:
         keys.mkdir()
         self.authority = Authority(keys)
         self.signing = signing_key(keys)
-        self.chart = charts.publish(self.given.chart or simulated_product.CHART, self.folder / "charts")
+        self.given = self._made_wrong()
+        self.chart = charts.publish(self.given.chart or self._stand_in_chart(), self.folder / "charts")
         # Known beforehand, so that nothing has to wait for another to learn them.
         self.addresses = {
             "teleport": f"127.0.0.1:{daemons.free_port()}",
             "proxy": f"127.0.0.1:{daemons.free_port()}",
         }
-        # Each simulator looks whether the fault is its own.
-        self.fault = {VARIABLE: self._settings.fault} if self._settings.fault else {}
-        self.plain = processes.base_environment(self._home("services"), self.run) | self.fault
+        # Each simulator looks whether the fault is its own, and notes which decisions it takes.
+        taken = self.folder / DECISIONS_FOLDER
+        taken.mkdir()
+        self.told = {TAKEN_VARIABLE: str(taken)}
+        if self._settings.fault:
+            self.told[VARIABLE] = self._settings.fault
+        self.plain = processes.base_environment(self._home("services"), self.run) | self.told
         self.network = simulators.network_environment(
             self.addresses["proxy"], self.authority.pair.certificate
         )
-        self.launcher = self._timed("launcher", self._start_launcher)
+        launchers = self._side_by_side(
+            launcher=self._start_launcher, clients_launcher=self._start_clients_launcher
+        )
+        self.launcher, self.clients_launcher = launchers["launcher"], launchers["clients_launcher"]
         self.teleport = self._teleport_programs()
         self.programs = self._programs()
-        self._report(f"starting {self._plane_name}, {self._teleport_name} and the AWS gateway")
+        self._progress.say(f"starting {self._plane_name}, {self._teleport_name} and the AWS gateway")
+        # Simulated pods need no mount namespace: they are forks that find their files otherwise.
+        real = self.given.teleport is not None
         made = self._side_by_side(
-            isolation=self._check_isolation,
+            **({"isolation": self._check_isolation} if real else {"texts": self._texts}),
             kubernetes=self._start_control_plane,
             aws=self._start_aws,
             teleport=self._start_teleport,
             clients=lambda: clients.versions(self.programs, env=self.plain, cwd=self.folder),
         )
         self.addresses |= made["aws"]
-        self._report("starting the kubelet; registering OIDC provider and webhook")
+        self._progress.say("starting the kubelet; registering OIDC provider and webhook")
         self._timed("kubelet", lambda: self._start_kubelet(made["kubernetes"]))
         self._timed("accounts", lambda: self._prepare_accounts(made["kubernetes"]))
         # Whoever died unwatched meanwhile (the controller manager is not waited for) is told here.
         daemons.must_all_be_alive(self.folder)
+        # What was decided up to here was decided for no scenario.
+        for mark in taken.iterdir():
+            mark.unlink()
         self.seconds["total"] = time.monotonic() - began
-        written = self._state(made["kubernetes"], made["teleport"], made["clients"])
+        written = self._state(made["kubernetes"], made["teleport"], made["clients"], made.get("texts", ()))
         written.write({"administrator": self.secret})
         return written
 
@@ -228,22 +248,62 @@ class Provisioning:
     def _teleport_name(self) -> str:
         return "a simulated Teleport" if self.given.teleport is None else "Teleport"
 
+    @property
+    def _imitated(self) -> str:
+        return self._settings.simulated_teleport or simulated_product.MEASURED
+
+    def _made_wrong(self) -> Given:
+        """The real programs, one of them made wrong where the chosen fault says so."""
+        chart, teleport, fault = self.given.chart, self.given.teleport, self._settings.fault
+        return replace(
+            self.given,
+            chart=chart and wrong_chart(fault, chart, self.folder / "wrong-chart"),
+            teleport=teleport and wrong_programs(fault, teleport, self.folder / "wrong-programs"),
+        )
+
+    def _stand_in_chart(self) -> Path:
+        chart = simulated_product.stand_in_chart(self.folder / "stand-in-chart", self._imitated)
+        return with_fault(chart, self.folder / "faulty-chart", self._settings)
+
     def _start_launcher(self) -> simulators.Launcher | None:
         """The process to fork, where there is enough to fork to be worth its imports."""
         if self.given.teleport is not None and self.given.control_plane is not None:
             return None
-        self._report("starting the launcher of simulated programs")
+        self._progress.say("starting the launcher of simulated programs")
         return simulated_product.start_launcher(self.folder / "launcher", env=self.plain, ledger=self.ledger)
+
+    def _start_clients_launcher(self) -> simulators.Launcher | None:
+        """The same for the AWS CLI and Helm; a pod with a mount namespace could not use it."""
+        if self.given.teleport is not None:
+            return None
+        return simulated_product.start_launcher(
+            self.folder / "clients-launcher",
+            env=self.plain,
+            ledger=self.ledger,
+            arguments=clients.LAUNCHER_ARGUMENTS,
+        )
 
     def _teleport_programs(self) -> Path:
         if self.given.teleport is not None or self.launcher is None:
             return self.given.teleport or Path()
-        return simulated_product.teleport_programs(self.folder / "teleport-programs", self.launcher)
+        return simulated_product.teleport_programs(
+            self.folder / "teleport-programs", self.launcher, self._imitated, self.told
+        )
+
+    def _texts(self) -> tuple[SimulatedText, ...]:
+        if self.launcher is None:
+            return ()
+        return tuple(
+            simulated_product.teleport_texts(self.launcher, self._imitated, env=self.plain, cwd=self.folder)
+        )
+
+    @property
+    def _additions(self) -> tuple[str, ...]:
+        launchers = {LAUNCHER_ADDITION: self.launcher, CLIENTS_ADDITION: self.clients_launcher}
+        return (*ADDITIONS, *(text for text, launcher in launchers.items() if launcher is not None))
 
     def _check_isolation(self) -> None:
-        # Simulated pods need no mount namespace: they are forks that find their files otherwise.
-        if self.given.teleport is not None:
-            simulators.check_isolation(env=self.plain)
+        simulators.check_isolation(env=self.plain)
 
     def _start_control_plane(self) -> control_plane.ControlPlane:
         if self.given.control_plane is None:
@@ -310,26 +370,40 @@ class Provisioning:
     def _timed(self, name: str, work: Callable[[], Any]) -> Any:
         began = time.monotonic()
         try:
-            return work()
+            with self._progress.part(self._shown(name)):
+                return work()
         finally:
             self.seconds[name] = time.monotonic() - began
 
+    def _shown(self, part: str) -> str:
+        """A part in words for the user."""
+        return {
+            "accounts": "OIDC provider and webhook",
+            "aws": "the AWS gateway",
+            "clients": "versions of aws, kubectl and helm",
+            "isolation": "a look whether pods can have namespaces",
+            "kubelet": "the kubelet",
+            "kubernetes": self._plane_name,
+            "launcher": "the launcher of simulated programs",
+            "teleport": self._teleport_name,
+            "clients_launcher": "the launcher of client programs",
+            "texts": "texts of the simulated Teleport",
+        }.get(part, part)
+
     def _programs(self) -> Path:
         environment = Path(sys.executable).parent
-        beside = self.given.control_plane and self.given.control_plane / "kubectl"
+        beside = self._settings.kubectl or (self.given.control_plane and self.given.control_plane / "kubectl")
         helm = self._settings.helm or shutil.which("helm")
-        library = shlex.join([sys.executable, "-I", str(clients.HELM_COMMAND)])
-        return install_programs(
-            self.folder / "bin",
-            {
-                "aws": f'#!/bin/sh\nexec {shlex.quote(str(environment / "aws"))} "$@"\n',
-                # The one beside the API server fits its version.
-                "kubectl": beside if beside and beside.is_file() else environment / "kubectl",
-                "helm": Path(helm) if helm else f'#!/bin/sh\nexec {library} "$@"\n',
-                "tctl": self.teleport / "tctl",
-                "tsh": self.teleport / "tsh",
-            },
-        )
+        brought = clients.programs(self.clients_launcher)
+        programs: dict[str, Path | str] = {
+            "aws": brought["aws"],
+            # The one beside the API server fits its version.
+            "kubectl": beside if beside and beside.is_file() else environment / "kubectl",
+            "helm": Path(helm) if helm else brought["helm"],
+            "tctl": self.teleport / "tctl",
+            "tsh": self.teleport / "tsh",
+        }
+        return install_programs(self.folder / "bin", client_faults.with_fault(programs, self._settings))
 
     def _start_kubelet(self, plane: control_plane.ControlPlane) -> None:
         simulators.start_kubelet(
@@ -350,7 +424,7 @@ class Provisioning:
                 {"name": clients.AWS_CLI_IMAGE, "entrypoint": ["aws"], "path": str(self.programs)},
             ],
             environment=self.network
-            | self.fault
+            | self.told
             | {
                 "AWS_CA_BUNDLE": str(self.authority.pair.certificate),
                 # No node identity unless a scenario asks for one: the gateway answers 404 below this path.
@@ -388,38 +462,25 @@ class Provisioning:
         plane: control_plane.ControlPlane,
         server: teleport_server.Server,
         tools: dict[str, str],
+        texts: tuple[SimulatedText, ...],
     ) -> state.State:
-        components = {
-            "aws": Component(
-                "AWS gateway over moto",
-                clients.package_version("moto"),
-                simulated=True,
-                detail="IAM, STS, EKS",
-            ),
-            "kubernetes": Component(
-                "control plane", plane.version, simulated=self.given.control_plane is None
-            ),
-            "kubelet": Component(
-                "the lab's kubelet", f"of suite {state.SUITE_VERSION}", simulated=True, detail=KUBELET_DETAIL
-            ),
-            "teleport": Component("teleport", server.version, simulated=self.given.teleport is None),
-            "chart": Component(charts.NAME, self.chart.version, simulated=self.given.chart is None),
-            "clients": Component(
-                "aws, kubectl, helm",
-                ", ".join(f"{name} {version}" for name, version in tools.items()),
-                simulated=False,
-            ),
-        }
         return state.State(
             run=self.run,
             name=self.name,
             description=Description(
                 name="lab",
                 run=self.run,
-                components=components,
-                capabilities=CAPABILITIES,
+                components=components(
+                    self.given,
+                    kubernetes=plane.version,
+                    teleport=server.version,
+                    chart=self.chart.version,
+                    tools=tools,
+                ),
+                capabilities=capabilities(self.given),
                 guide_edition=self._settings.guide_edition or edition_for(server.version),
-                additions=(*ADDITIONS, *announcement(self._settings)),
+                additions=(*self._additions, *announcement(self._settings)),
+                texts=texts,
             ),
             addresses=self.addresses,
             account_id=self.account_id,

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.core.errors import UsageError
 from harness.core.files import write_atomically, write_secret
-from harness.environment import Component, Description
+from harness.environment import Component, Description, SimulatedText
 
 CLONE = Path(__file__).resolve().parents[2]
 SUITE_VERSION: str = tomllib.loads((CLONE / "pyproject.toml").read_text())["project"]["version"]
@@ -97,6 +97,7 @@ def read(path: Path) -> tuple[State, dict[str, str]]:
         }
         described["capabilities"] = frozenset(described["capabilities"])
         described["additions"] = tuple(described["additions"])
+        described["texts"] = tuple(SimulatedText(**text) for text in described["texts"])
         return State(description=Description(**described), **document), secrets
     except (OSError, ValueError, TypeError, KeyError) as error:
         known = ", ".join(sorted(folder.name for folder in RUNS.glob("*"))) or "none"

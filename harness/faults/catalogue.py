@@ -9,19 +9,30 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 import yaml
 
 from harness.core.errors import UsageError
+from harness.faults.misconfigurations import MISCONFIGURATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from harness.core.settings import Settings
 
 VARIABLE = "CONFORMANCE_FAULT"
 """By which simulators are told the name."""
+
+TAKEN_VARIABLE = "CONFORMANCE_DECISIONS"
+"""By which simulators are told the folder in which each decision that they take leaves an empty file."""
+
+DECISIONS_FOLDER = "decisions"
+"""That folder's name in the run's folder."""
+
+DECISIONS_NAME = "decisions.json"
+"""File beside the kept logs: `component.decision` of each that the scenarios of the run rest on."""
 
 FAULT_MARK = "fault "
 """Beginning of the line about a fault among a report's additions."""
@@ -33,20 +44,26 @@ class Fault:
 
     Attributes:
         name: As `--fault` takes it.
-        component: Simulator that misbehaves: a package of `simulators`.
-        decision: Field of its `Decisions` that is replaced.
+        component: Simulator that misbehaves: a package of `simulators`; `clients` for a program of the workstation,
+            `real` for a real chart or program.
+        decision: Field of its `Decisions` that is replaced; name of the chart's template, or of the program.
         claims: Ids of claims of the guide that it breaks; empty where the guide says nothing of it.
-        scenarios: Ids of scenarios that notice; empty while the scenario that would is still to come.
+        scenarios: Ids of scenarios that notice; empty where none does.
         text: What is wrong, in a sentence.
+        unowned: Why no scenario notices, and which one to come will; empty where one does.
     """
 
     name: str
-    component: Literal["aws", "kubelet", "apiserver", "teleport"]
+    component: Literal["aws", "kubelet", "apiserver", "teleport", "chart", "clients", "real"]
     decision: str
     claims: tuple[str, ...]
     scenarios: tuple[str, ...]
     text: str
+    unowned: str = ""
 
+
+CATALOGUE = Path(__file__).with_suffix(".yaml")
+"""The file."""
 
 FAULTS = tuple(
     Fault(
@@ -56,13 +73,24 @@ FAULTS = tuple(
         claims=tuple(row["claims"]),
         scenarios=tuple(row["scenarios"]),
         text=row["text"],
+        unowned=row.get("unowned", ""),
     )
-    for component, rows in yaml.safe_load(
-        Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
-    ).items()
+    for component, rows in yaml.safe_load(CATALOGUE.read_text(encoding="utf-8")).items()
     for name, row in rows.items()
 )
 """All of them, by simulator."""
+
+
+OTHERWISE: Mapping[tuple[str, str], str] = MappingProxyType(
+    {
+        (scenario, claim): entry["why"]
+        for scenario, entry in yaml.safe_load(
+            CATALOGUE.with_name("otherwise.yaml").read_text(encoding="utf-8")
+        ).items()
+        for claim in entry["claims"]
+    }
+)
+"""Pairs of scenario and claim that no fault of a program can prove, and why."""
 
 
 def check_fault(settings: Settings) -> None:
@@ -77,15 +105,22 @@ def check_fault(settings: Settings) -> None:
     name = settings.fault
     if name is None:
         return
+    if name in MISCONFIGURATIONS:
+        _check_misconfiguration(name, settings)
+        return
     fault = _BY_NAME.get(name)
     if fault is None:
-        nearest = difflib.get_close_matches(name, _BY_NAME, n=1)
+        nearest = difflib.get_close_matches(name, (*_BY_NAME, *MISCONFIGURATIONS), n=1)
         raise UsageError(
             expected="a fault that `./conformance faults list` shows",
             seen=f"unknown fault {name!r} from {settings.source('fault')}",
             remedy=f"did you mean {nearest[0]}?" if nearest else "choose one of the list",
         )
-    real = {"apiserver": settings.control_plane, "teleport": settings.teleport}.get(fault.component)
+    real = {
+        "apiserver": settings.control_plane,
+        "teleport": settings.teleport,
+        "chart": settings.chart,
+    }.get(fault.component)
     if real is not None:
         raise UsageError(
             expected=f"a simulated {fault.component} for fault {name}",
@@ -94,22 +129,42 @@ def check_fault(settings: Settings) -> None:
         )
 
 
+def _check_misconfiguration(name: str, settings: Settings) -> None:
+    component = MISCONFIGURATIONS[name].component
+    if getattr(settings, component) is None:
+        raise UsageError(
+            expected=f"a real {component} for fault {name}",
+            seen="a simulated one",
+            remedy=f"give --{component}, or choose a fault of a simulator",
+        )
+
+
+def named(name: str | None) -> Fault | None:
+    """The fault of that name, if there is one."""
+    return _BY_NAME.get(name or "")
+
+
 def announcement(settings: Settings) -> tuple[str, ...]:
     """What a report has to say of the chosen fault; nothing without one."""
-    fault = _BY_NAME.get(settings.fault or "")
+    fault = named(settings.fault) or MISCONFIGURATIONS.get(settings.fault or "")
     if fault is None:
         return ()
     return (
-        f"{FAULT_MARK}{fault.name}: {fault.component} misbehaves on purpose ({fault.decision}): {fault.text}",
+        f"{FAULT_MARK}{fault.name}, {fault.component} misbehaves on purpose ({fault.decision}): {fault.text}",
     )
 
 
 def lines() -> Iterator[str]:
-    """The catalogue, a fault a line: name, component, decision, claims, scenarios."""
+    """The catalogue, a fault a line: name, component, decision, claims; scenarios, or why none notices."""
     for fault in FAULTS:
         claims = ",".join(fault.claims) or "-"
-        scenarios = ",".join(fault.scenarios) or "unowned"
+        scenarios = ",".join(fault.scenarios) or f"unowned: {fault.unowned}"
         yield f"{fault.name:<37} {fault.component:<9} {fault.decision:<25} {claims}  {scenarios}"
+    for wrong in MISCONFIGURATIONS.values():
+        yield (
+            f"{wrong.name:<37} {wrong.component:<9} {wrong.decision:<25} {','.join(wrong.claims)}  "
+            f"{','.join(wrong.scenarios)}"
+        )
 
 
 _BY_NAME = {fault.name: fault for fault in FAULTS}

@@ -1,7 +1,7 @@
 """The guide's claims, each with the id that scenarios carry as a tag (`@guide:ID`)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,8 +20,11 @@ class Claim:
         section: the guide's section, shortened.
         text: the claim in a sentence, as edition 17 has it.
         defect: what looks wrong in the guide as written, or None.
-        revision: raised when a new wording changes what is claimed.
+        revisions: edition -> what the claim's wording counts as from that edition on, where an edition
+            changes what is claimed; 1 before the first of them.
+        untestable: why no scenario can check it, or None.
         commands: how each printed command of the claim begins; empty for a claim without a command.
+        comments: words of printed comments that make the claim.
         files: names of the files that the reader makes in an editor for it.
         not_printed_in: editions that have the claim but do not print its commands.
     """
@@ -30,10 +33,21 @@ class Claim:
     section: str
     text: str
     defect: str | None = None
-    revision: int = 1
+    revisions: Mapping[str, int] = field(default_factory=dict)
+    untestable: str | None = None
     commands: tuple[str, ...] = ()
+    comments: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     not_printed_in: tuple[str, ...] = ()
+
+    @property
+    def revision(self) -> int:
+        """The newest revision."""
+        return max(self.revisions.values(), default=1)
+
+    def revision_in(self, edition: str) -> int:
+        """Return the revision that an edition of the guide has."""
+        return max((revision for e, revision in self.revisions.items() if int(e) <= int(edition)), default=1)
 
 
 def _load(text: str) -> Mapping[str, Claim]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from harness.core.errors import ConformanceError
+from harness.core.errors import ConformanceError, NotApplicable, NotApplicableCode
 from harness.guide.editions import (
     EDITIONS,
     Command,
@@ -47,6 +47,9 @@ LITERALS = (
     Literal("group", "viewers", before="    - "),
     Literal("group", "viewers", before="  name: "),
     Literal("binding", "viewers-crb", before="  name: "),
+    Literal("github", "github", before="tctl edit github/"),
+    Literal("mysaml", "mysaml", before="--with-secrets saml/"),
+    Literal("myoidc", "myoidc", before="tctl get oidc/"),
 )
 """The declared list of literal names; the names marked `<Var>` have their printed text as key."""
 
@@ -95,12 +98,25 @@ _COMMENTED_LINES = (
     ("=false # do not create a new service account # \\", "=false \\"),
     (" # use the existing service account # \\", " \\"),
 )
-_UNBRACED = (
-    ("s1.trust", "$account_id:oidc-provider", "${account_id}:oidc-provider"),
-    ("s1.trust", "$oidc_provider:aud", "${oidc_provider}:aud"),
-    ("s1.trust", "$oidc_provider:sub", "${oidc_provider}:sub"),
-    ("s1.annotate", "$account_id:role", "${account_id}:role"),
-    ("s2.token", "$account_id:assumed-role", "${account_id}:assumed-role"),
+_PARTITION = "${partition:?}"
+_ACCOUNT = "${account_id:?}"
+_PROVIDER = "${oidc_provider:?}"
+# Three defects of the same words: zsh, a new shell, another partition.
+_VARIABLES = (
+    (
+        "s1.trust",
+        "arn:aws:iam::$account_id:oidc-provider/$oidc_provider",
+        f"arn:{_PARTITION}:iam::{_ACCOUNT}:oidc-provider/{_PROVIDER}",
+    ),
+    ("s1.trust", "$oidc_provider:aud", f"{_PROVIDER}:aud"),
+    ("s1.trust", "$oidc_provider:sub", f"{_PROVIDER}:sub"),
+    ("s1.annotate", "arn:aws:iam::$account_id:role", f"arn:{_PARTITION}:iam::{_ACCOUNT}:role"),
+    ("s2.token", '"$account_id"', f'"{_ACCOUNT}"'),
+    (
+        "s2.token",
+        "arn:aws:sts::$account_id:assumed-role",
+        f"arn:{_PARTITION}:sts::{_ACCOUNT}:assumed-role",
+    ),
 )
 _ROLES = (
     (
@@ -144,11 +160,55 @@ CORRECTIONS = (
             claim,
             printed,
             corrected,
-            defect="zsh takes the colon and letter after an unbraced variable for a modifier.",
-            why="Braces end the variable's name; bash reads both forms alike.",
+            defect=(
+                "zsh takes the colon and letter after an unbraced variable for a modifier; a new shell has no "
+                "such variable and goes on with nothing in its place; in other partitions no ARN begins with "
+                "arn:aws."
+            ),
+            why=(
+                "Braces end the variable's name, :? stops where it is empty, and bash and zsh know both; the "
+                "partition is asked for with the account."
+            ),
         )
         for edition in EDITIONS
-        for claim, printed, corrected in _UNBRACED
+        for claim, printed, corrected in _VARIABLES
+    ),
+    *(
+        Correction(
+            edition,
+            "s1.account-id",
+            'account_id=$(aws sts get-caller-identity --query "Account" --output text)',
+            'caller=$(aws sts get-caller-identity --query "[Account,Arn]" --output text)\n'
+            'account_id=$(echo "$caller" | cut -f1)\n'
+            'partition=$(echo "$caller" | cut -d: -f2)',
+            defect="The ARNs of later commands name the partition aws, whatever the account's own is.",
+            why="The caller's ARN has the partition as its second field.",
+        )
+        for edition in EDITIONS
+    ),
+    *(
+        Correction(
+            edition,
+            "s1.eksctl",
+            "arn:aws:iam::aws:policy/",
+            "arn:aws:iam::$(aws sts get-caller-identity --query Account --output text):policy/",
+            defect="Account aws has the policies of AWS only; the one made before is the reader's own.",
+            why="create-policy made it in the reader's account, which is known only later in the guide.",
+        )
+        for edition in EDITIONS
+    ),
+    *(
+        Correction(
+            edition,
+            f"ts.{what}",
+            'echo "$CURRENT_ROLES" | xargs -I{} tctl get roles/{} --format json | \\\n'
+            f"  jq '.[0].spec.allow.kubernetes_{what}[]?'",
+            f"tsh status -f json | jq '.active.kubernetes_{what}[]?'",
+            defect="A preset role has a template there, which is printed and may stand for nothing.",
+            why="The certificate has what the templates of all roles came to.",
+        )
+        for edition in EDITIONS
+        for what in ("groups", "users")
     ),
     *(
         Correction(
@@ -197,6 +257,18 @@ def as_it_should_read(edition: str, claims: Sequence[str], names: Mapping[str, s
             if concerned:
                 _correct(texts, concerned, correction)
     return _script(list(texts.values()), names)
+
+
+def prints(edition: str, claim: str, text: str) -> None:
+    """Sees that an edition prints a text among the commands of a claim, as a scenario about it needs.
+
+    Raises:
+        NotApplicable: It does not.
+    """
+    if not any(text in command.text for command in commands_for(edition, claim)):
+        raise NotApplicable(
+            NotApplicableCode.PREREQUISITE_NOT_MET, f"edition {edition} does not print {text!r} for {claim}"
+        )
 
 
 def file_block(edition: str, name: str, names: Mapping[str, str]) -> str:

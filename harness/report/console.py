@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from harness.core.verdicts import Verdict
@@ -89,6 +90,8 @@ def summary_lines(
     lines += dict.fromkeys(f"finding ({f.of}, {f.claim}): {f.text}" for f in report.findings)
     lines += [f"left behind: {leftover}" for leftover in leftovers]
     conformant = ", ".join(f"{name} {_WORDS[value]}" for name, value in report.conformant.items())
+    if report.environment.texts:
+        lines.append(texts_line(report))
     lines += [
         f"conformant: {conformant}",
         f"time: {report.timing.seconds:.1f} s, {report.timing.setup_seconds:.1f} s of it to set up",
@@ -97,6 +100,20 @@ def summary_lines(
     if page:
         lines.append(f"page: {page}")
     return [*lines, product_line(report)]
+
+
+def texts_line(report: Report) -> str:
+    """Counts the texts of the simulated Teleport by how they are known; empty without any.
+
+    Args:
+        report: The report.
+    """
+    texts = report.environment.texts
+    counts = Counter(text.provenance for text in texts)
+    listed = ", ".join(
+        f"{counts[provenance]} {provenance}" for provenance in ("measured", "read", "inferred")
+    )
+    return f"texts of the simulated Teleport: {listed}; only measured ones decide a check" if texts else ""
 
 
 _WORDS = {True: "yes", False: "no", None: "cannot be said"}

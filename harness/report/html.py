@@ -21,7 +21,7 @@ import jinja2
 from harness.core.files import write_atomically
 from harness.core.verdicts import DECIDING_COMPONENTS, Verdict, is_all_real
 from harness.guide.claims import CLAIMS
-from harness.report.console import product_line
+from harness.report.console import product_line, texts_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,6 +90,9 @@ def write_html(report: Report, path: Path, *, folder: Path) -> None:
         .render(
             report=report,
             simulated=_simulated_product(report),
+            nothing_real=_nothing_real(report),
+            faults=report.environment.faults,
+            texts_line=texts_line(report),
             product=product_line(report),
             counts=_counts([scenario.verdict for scenario in report.scenarios]),
             conformant=[(profile, *_conformance(report, profile)) for profile in report.conformant],
@@ -126,6 +129,12 @@ def _simulated_product(report: Report) -> list[str]:
     """Names the simulated components that keep the run from being one of the product."""
     components = report.environment.components
     return [name for name, seen in components.items() if name in DECIDING_COMPONENTS and seen.simulated]
+
+
+def _nothing_real(report: Report) -> bool:
+    """Tells whether Teleport and chart both ran, and neither of them was the product's."""
+    components = report.environment.components
+    return all(name in components and components[name].simulated for name in ("teleport", "chart"))
 
 
 def _counts(verdicts: list[str]) -> str:

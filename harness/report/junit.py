@@ -2,7 +2,8 @@
 
 JUnit knows four outcomes, so verdicts map as the exit code has them: failed is a failure; error and
 not-run are errors; withheld, not-applicable and known-deviation are skipped, each with its reason. The
-property `verdict` of every test case has the verdict itself.
+property `verdict` of every test case has the verdict itself; the suite's properties say what was tested,
+which components were simulated and which fault was chosen.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from xml.etree import ElementTree as ET
 
 from harness.core.files import write_atomically
 from harness.core.verdicts import Verdict
+from harness.report.console import product_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from harness.report.model import Report, ScenarioEntry
@@ -59,8 +62,20 @@ def _suites(report: Report) -> ET.Element:
     suite = ET.SubElement(
         root, "testsuite", {"name": "conformance", "timestamp": report.timing.started, **counts}
     )
+    about = ET.SubElement(suite, "properties")
+    for name, value in _about(report):
+        ET.SubElement(about, "property", {"name": name, "value": _text(value)})
     suite.extend(cases)
     return root
+
+
+def _about(report: Report) -> Iterator[tuple[str, str]]:
+    """What nobody may miss who reads only this file: what was tested, what was simulated, what was broken."""
+    yield "tested", product_line(report)
+    for name, component in report.environment.components.items():
+        yield name, f"{'SIMULATED' if component.simulated else 'real'}: {component.kind} {component.version}"
+    for fault in report.environment.faults:
+        yield "fault", fault
 
 
 def _case(scenario: ScenarioEntry) -> ET.Element:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.core.findings import Finding
+from harness.faults.catalogue import FAULT_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -173,6 +174,22 @@ class ComponentEntry:
 
 
 @dataclass(frozen=True)
+class TextEntry:
+    """A text that a simulated Teleport showed in the real one's place.
+
+    Attributes:
+        name: What went wrong, or what it is about.
+        text: The words, with `{name}` for what differs.
+        provenance: `measured` (seen from the real program), `read` (in its source or documentation) or
+            `inferred`. Only a measured text decides a check.
+    """
+
+    name: str
+    text: str
+    provenance: str
+
+
+@dataclass(frozen=True)
 class EnvironmentEntry:
     """Where the scenarios ran.
 
@@ -181,11 +198,18 @@ class EnvironmentEntry:
         components: `aws`, `kubernetes`, `kubelet`, `teleport`, `chart`, `clients`; empty when the
             environment never came up.
         additions: What the harness added to the guide's own set-up.
+        texts: Those of a simulated Teleport; empty with a real one.
     """
 
     name: str
     components: dict[str, ComponentEntry] = field(default_factory=dict)
     additions: list[str] = field(default_factory=list)
+    texts: list[TextEntry] = field(default_factory=list)
+
+    @property
+    def faults(self) -> list[str]:
+        """What misbehaved on purpose, and how; empty in a run that says anything."""
+        return [text for text in self.additions if text.startswith(FAULT_MARK)]
 
     @classmethod
     def from_description(cls, description: Description) -> EnvironmentEntry:
@@ -198,7 +222,8 @@ class EnvironmentEntry:
             name: ComponentEntry(seen.kind, seen.version, seen.simulated, seen.detail)
             for name, seen in description.components.items()
         }
-        return cls(description.name, components, list(description.additions))
+        texts = [TextEntry(said.name, said.text, said.provenance) for said in description.texts]
+        return cls(description.name, components, list(description.additions), texts)
 
 
 @dataclass(frozen=True)

@@ -46,11 +46,24 @@ def _incomplete(document: Mapping[str, Any]) -> Iterator[str]:
     for index, finding in enumerate(document["findings"]):
         if finding["scenario"] not in ids:
             yield f"$.findings[{index}]: {finding['scenario']} is no scenario of the report"
+    yield from _texts(document["environment"])
     components = document["environment"]["components"]
     for name, version in document["subject"].items():
         seen = components.get(name, {}).get("version")
         if seen != version:
             yield f"$.subject.{name}: {version!r}, but the component says {seen!r}"
+
+
+def _texts(environment: Mapping[str, Any]) -> Iterator[str]:
+    """A simulated Teleport has told where its texts are from; a real one's texts are its own."""
+    teleport = environment["components"].get("teleport")
+    simulated = bool(teleport and teleport["simulated"])
+    if simulated != bool(environment["texts"]):
+        seen = f"{len(environment['texts'])} texts"
+        yield f"$.environment.texts: {seen}, but Teleport is {'simulated' if simulated else 'not simulated'}"
+    for name, count in Counter(text["name"] for text in environment["texts"]).items():
+        if count > 1:
+            yield f"$.environment.texts: {name} is there {count} times"
 
 
 def _unsound(scenario: Mapping[str, Any], profiles: Mapping[str, list[str]]) -> Iterator[str]:

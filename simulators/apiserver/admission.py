@@ -95,14 +95,6 @@ class Admission:
             _mount_token(spec)
         if account.get("imagePullSecrets"):
             spec.setdefault("imagePullSecrets", account["imagePullSecrets"])
-        known = {entry.get("key") for entry in spec.get("tolerations") or []}
-        for condition in ("not-ready", "unreachable"):
-            key = f"node.kubernetes.io/{condition}"
-            if key not in known:
-                toleration = {"key": key, "operator": "Exists", "effect": "NoExecute"}
-                spec.setdefault("tolerations", []).append(toleration | {"tolerationSeconds": 300})
-        spec.setdefault("priority", 0)
-        spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
         return pod
 
 
@@ -123,10 +115,10 @@ def _mount_token(spec: Object) -> None:
 
 
 def _token_volume(name: str) -> Object:
-    field = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+    field = {"fieldPath": "metadata.namespace"}
     sources: list[dict[str, Any]] = [
         {"serviceAccountToken": {"expirationSeconds": _TOKEN_SECONDS, "path": "token"}},
         {"configMap": {"name": ROOT_CA, "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
         {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": field}]}},
     ]
-    return {"name": name, "projected": {"sources": sources, "defaultMode": 420}}
+    return {"name": name, "projected": {"sources": sources}}

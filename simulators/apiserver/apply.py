@@ -1,6 +1,6 @@
 """Server-side apply: who applied which field, and what follows when an applier changes its mind.
 
-Only appliers own fields here; other writers do not (see the package).
+Only appliers own fields here, other writers do not, and there are no conflicts: every apply is a forced one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from simulators.apiserver.objects import timestamp
 from simulators.apiserver.patches import SETS, item_key
-from simulators.apiserver.status import StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,24 +28,19 @@ _NOT_OWNED = {("f:metadata", f"f:{name}") for name in ("name", "namespace", "uid
 }
 
 
-def apply(live: Object, applied: Object, manager: str, *, force: bool) -> Object:
+def apply(live: Object, applied: Object, manager: str) -> Object:
     """The object after an apply; the live one is not changed.
 
     Args:
         live: as it is; a new object has only its identity.
         applied: what the applier wants.
         manager: name of the applier.
-        force: take fields over from other appliers.
-
-    Raises:
-        StatusError: another applier owns a field and wants something else (409).
     """
     wanted = {key: value for key, value in applied.items() if key not in _IDENTITY}
     mine = {path for path in _paths(wanted) if path not in _NOT_OWNED and path[:2] not in _NOT_OWNED}
     entries = [e for e in live["metadata"].get("managedFields") or [] if e["operation"] == "Apply"]
     owned = {e["manager"]: set(_parsed(e["fieldsV1"])) for e in entries}
     others = {name: paths for name, paths in owned.items() if name != manager}
-    _check_conflicts(live, wanted, mine, others, force=force)
     result: Object = _merged(copy.deepcopy(live), wanted)
     kept_by_others: set[Path] = set().union(*others.values()) if others else set()
     for path in sorted(owned.get(manager, set()) - mine - kept_by_others, key=len):
@@ -68,28 +62,6 @@ def apply(live: Object, applied: Object, manager: str, *, force: bool) -> Object
         if paths
     ]
     return result
-
-
-def _check_conflicts(
-    live: Object, wanted: Object, mine: set[Path], others: dict[str, set[Path]], *, force: bool
-) -> None:
-    causes = []
-    for name, paths in others.items():
-        for path in sorted(paths & mine):
-            if _value(live, path) != _value(wanted, path):
-                if force:
-                    paths.discard(path)
-                else:
-                    causes.append((name, _dotted(path)))
-    if causes:
-        listed = ", ".join(f'conflict with "{name}": {field}' for name, field in causes)
-        plural = "conflict" if len(causes) == 1 else "conflicts"
-        details = [
-            {"reason": "FieldManagerConflict", "message": f'conflict with "{name}"', "field": field}
-            for name, field in causes
-        ]
-        text = f"Apply failed with {len(causes)} {plural}: {listed}"
-        raise StatusError(409, "Conflict", text, {"causes": details})
 
 
 def _paths(value: Any, field: str = "", prefix: Path = ()) -> Iterator[Path]:
@@ -140,15 +112,6 @@ def _step(value: Any, segment: str, field: str) -> Any:
     return next((item for item in items if _segment(field, item) == segment), None)
 
 
-def _value(obj: Any, path: Path) -> Any:
-    field = ""
-    for segment in path:
-        obj = _step(obj, segment, field)
-        field = segment[2:] if segment.startswith("f:") else ""
-    # An item of a list is owned as such; its fields are compared one by one.
-    return path[-1] if obj is not None and path[-1].startswith("k:") else obj
-
-
 def _drop(obj: Any, path: Path) -> None:
     field = ""
     for segment in path[:-1]:
@@ -179,14 +142,3 @@ def _parsed(fields: Object, prefix: Path = ()) -> Iterator[Path]:
             yield prefix
         else:
             yield from _parsed(inner, (*prefix, segment))
-
-
-def _dotted(path: Path) -> str:
-    text = ""
-    for segment in path:
-        if segment.startswith("k:"):
-            keys = json.loads(segment[2:])
-            text += "[" + ",".join(f"{key}={json.dumps(value)}" for key, value in keys.items()) + "]"
-        else:
-            text += f".{segment[2:]}" if segment.startswith("f:") else f"[={segment[2:]}]"
-    return text

@@ -83,9 +83,9 @@ class Record:
         self._agent = request.headers.get("User-Agent", "")
         self._uri = request.raw_path
 
-    def started(self) -> None:
+    def started(self, code: int = 200) -> None:
         """A long answer begins."""
-        self._write("ResponseStarted", 200, None)
+        self._write("ResponseStarted", code, None)
 
     def complete(self, code: int, answer: Object | None) -> None:
         """The answer is known.

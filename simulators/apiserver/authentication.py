@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from simulators.apiserver.authorization import refusal
 from simulators.apiserver.decisions import Attributes
 from simulators.apiserver.objects import User
-from simulators.apiserver.status import unauthorized
+from simulators.apiserver.status import bad_request, not_simulated, unauthorized
 from simulators.apiserver.tokens import service_account_groups
 
 if TYPE_CHECKING:
@@ -24,12 +23,7 @@ if TYPE_CHECKING:
 
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 _ACCOUNT = "system:serviceaccount:"
-_EXTRA = "Impersonate-Extra-"
-_GROUP = "authentication.k8s.io"
-
-
-class NoUserImpersonatedError(Exception):
-    """Groups, uid or extras were given without a user; the text is the answer, which is no Status."""
+_NOT_SIMULATED = ("impersonate-uid", "impersonate-extra-")
 
 
 def authenticate(request: web.Request, tokens: Tokens) -> User:
@@ -48,7 +42,7 @@ def authenticate(request: web.Request, tokens: Tokens) -> User:
     found = tokens.user(token.strip())
     if found is None:
         raise unauthorized()
-    return found[0]
+    return found
 
 
 def _of_certificate(certificate: dict[str, object], der: bytes) -> User:
@@ -66,45 +60,36 @@ def _of_certificate(certificate: dict[str, object], der: bytes) -> User:
 
 
 def impersonate(
-    headers: CIMultiDictProxy[str], path: str, user: User, authorizer: Authorizer, decisions: Decisions
+    headers: CIMultiDictProxy[str], user: User, authorizer: Authorizer, decisions: Decisions
 ) -> User | None:
     """Whom a request is made as, or None when it is made as its own user.
 
     Args:
         headers: of the request.
-        path: of the request.
         user: who makes it.
         authorizer: knows who may impersonate whom.
         decisions: of the server.
 
     Raises:
-        StatusError: the user may not (403).
-        NoUserImpersonatedError: there are groups, uid or extras and no user.
+        StatusError: the user may not (403); there are groups and no user (400), or what is not simulated (501).
     """
     name = headers.get("Impersonate-User", "")
     groups = tuple(headers.getall("Impersonate-Group", []))
-    uid = headers.get("Impersonate-Uid", "")
-    extra: dict[str, list[str]] = {}
-    for key, value in headers.items():
-        if key.lower().startswith(_EXTRA.lower()):
-            extra.setdefault(unquote(key[len(_EXTRA) :]).lower(), []).append(value)
+    if any(key.lower().startswith(_NOT_SIMULATED) for key in headers):
+        raise not_simulated("impersonation of uids and extras")
     if not name:
-        if groups or uid or extra:
-            kinds = ["Group" for _ in groups] or ["UID" if uid else "UserExtra"]
-            values = groups or (uid or next(iter(extra)),)
-            listed = " ".join(f"{{{kind}  {value}    }}" for kind, value in zip(kinds, values, strict=True))
-            text = f'Internal Server Error: "{path}": requested [{listed}] without impersonating a user\n'
-            raise NoUserImpersonatedError(text)
+        if groups:
+            raise bad_request(f"requested {list(groups)} without impersonating a user")
         return None
-    for asked in _asked(name, groups, uid, extra):
+    for asked in _asked(name, groups):
         permitted, _ = authorizer.allowed(user, asked)
         if not decisions.impersonation_allowed(permitted):
             raise refusal(user, asked, "")
     own = service_account_groups(name.split(":")[2]) if name.startswith(_ACCOUNT) else ()
-    return User(name, decisions.impersonated_groups(groups, own), uid, extra)
+    return User(name, decisions.impersonated_groups(groups, own))
 
 
-def _asked(name: str, groups: tuple[str, ...], uid: str, extra: dict[str, list[str]]) -> Iterator[Attributes]:
+def _asked(name: str, groups: tuple[str, ...]) -> Iterator[Attributes]:
     if name.startswith(_ACCOUNT) and name.count(":") == 3:
         _, _, namespace, account = name.split(":")
         yield Attributes("impersonate", "", "serviceaccounts", account, namespace)
@@ -112,8 +97,3 @@ def _asked(name: str, groups: tuple[str, ...], uid: str, extra: dict[str, list[s
         yield Attributes("impersonate", "", "users", name)
     for group in groups:
         yield Attributes("impersonate", "", "groups", group)
-    for key, values in extra.items():
-        for value in values:
-            yield Attributes("impersonate", _GROUP, f"userextras/{key}", value)
-    if uid:
-        yield Attributes("impersonate", _GROUP, "uids", uid)

@@ -44,10 +44,6 @@ class Authorizer:
             return False, ""
         return False, f"RBAC: {missing[0]}" if len(missing) == 1 else f"RBAC: [{', '.join(missing)}]"
 
-    def rules(self, user: User, namespace: str) -> list[Object]:
-        """All rules that a user has in a namespace."""
-        return [rule for rules, _ in self._bound(user, namespace, []) for rule in rules]
-
     def require(self, user: User, asked: Attributes) -> str:
         """Let a request pass; returns why it may.
 

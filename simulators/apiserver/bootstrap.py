@@ -22,8 +22,7 @@ _AGGREGATE = f"{RBAC}/aggregate-to-"
 _HEALTH = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
 _DISCOVERY = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"]
 _ISSUER = ["/.well-known/openid-configuration", "/openid/v1/jwks"]
-_RUNNING = ["daemonsets", "deployments", "deployments/scale", "replicasets", "replicasets/scale"]
-_STATEFUL = ["statefulsets", "statefulsets/scale"]
+_RUN = ["deployments", "replicasets", "statefulsets"]
 
 
 def _rule(verbs: list[str], group: str, *resources: str) -> Object:
@@ -35,13 +34,19 @@ def _paths(paths: list[str]) -> Object:
 
 
 def _view() -> list[Object]:
-    shown = ["configmaps", "endpoints", "persistentvolumeclaims", "persistentvolumeclaims/status", "pods"]
-    states = [f"{name}/status" for name in ("daemonsets", "deployments", "replicasets", "statefulsets")]
     return [
-        _rule(_READ, "", *shown, "serviceaccounts", "services", "services/status"),
-        _rule(_READ, "", "bindings", "events", "namespaces/status", "pods/log", "pods/status"),
-        _rule(_READ, "", "namespaces"),
-        _rule(_READ, "apps", "controllerrevisions", *_RUNNING, *_STATEFUL, *states),
+        _rule(
+            _READ,
+            "",
+            "configmaps",
+            "endpoints",
+            "persistentvolumeclaims",
+            "pods",
+            "serviceaccounts",
+            "services",
+        ),
+        _rule(_READ, "", "bindings", "events", "namespaces", "namespaces/status", "pods/log", "pods/status"),
+        _rule(_READ, "apps", "daemonsets", *_RUN, *(f"{name}/status" for name in _RUN)),
         _rule(_READ, "batch", "jobs", "jobs/status"),
         _rule(_READ, "policy", "poddisruptionbudgets", "poddisruptionbudgets/status"),
     ]
@@ -51,13 +56,11 @@ def _edit() -> list[Object]:
     into = ["pods/attach", "pods/exec", "pods/portforward", "pods/proxy"]
     written = ["configmaps", "events", "persistentvolumeclaims", "secrets", "serviceaccounts", "services"]
     return [
-        _rule(_READ, "", *into, "secrets", "services/proxy"),
+        _rule(_READ, "", *into, "secrets"),
         _rule(["impersonate"], "", "serviceaccounts"),
-        _rule(_WRITE, "", "pods", *into),
-        _rule(["create"], "", "pods/eviction"),
-        _rule(_WRITE, "", *written, "services/proxy"),
-        _rule(["create"], "", "serviceaccounts/token"),
-        _rule(_WRITE, "apps", *_RUNNING, *_STATEFUL),
+        _rule(_WRITE, "", "pods", *into, *written),
+        _rule(["create"], "", "pods/eviction", "serviceaccounts/token"),
+        _rule(_WRITE, "apps", "daemonsets", *_RUN),
         _rule(_WRITE, "batch", "jobs"),
         _rule(_WRITE, "policy", "poddisruptionbudgets"),
         _rule(list(ALL), "coordination.k8s.io", "leases"),

@@ -174,6 +174,34 @@ def failing_webhook_refuses(policy: str) -> bool:
     return policy != "Ignore"
 
 
+def kept(resource: str) -> bool:  # noqa: ARG001  # all that is created is
+    """Whether a new object is stored.
+
+    Args:
+        resource: plural name.
+    """
+    return True
+
+
+def version_told(version: str) -> str:
+    """The version that the server tells of itself."""
+    return version
+
+
+def change_kept(resource: str) -> bool:  # noqa: ARG001  # every change is
+    """Whether a changed object is stored.
+
+    Args:
+        resource: plural name.
+    """
+    return True
+
+
+def refused_as(user: str) -> str:
+    """The name that a refusal tells of who asked."""
+    return user
+
+
 def service_account_needed(exists: bool) -> bool:
     """Whether a pod is refused for lack of its service account."""
     return not exists
@@ -258,6 +286,10 @@ class Decisions:
     audit_recorded: Callable[[str, str], bool] = audit_recorded
     webhook_called: Callable[[Mapping[str, object], str, str, Labels], bool] = webhook_called
     failing_webhook_refuses: Callable[[str], bool] = failing_webhook_refuses
+    kept: Callable[[str], bool] = kept
+    version_told: Callable[[str], str] = version_told
+    change_kept: Callable[[str], bool] = change_kept
+    refused_as: Callable[[str], str] = refused_as
     service_account_needed: Callable[[bool], bool] = service_account_needed
     version_current: Callable[[str, str], bool] = version_current
     aggregated: Callable[[Sequence[Mapping[str, object]], Mapping[str, str]], bool] = aggregated

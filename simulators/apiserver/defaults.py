@@ -1,4 +1,7 @@
-"""What the server fills in, as seen on objects of a kube-apiserver 1.32.2."""
+"""What the server fills in, as seen on objects of a kube-apiserver 1.32.2.
+
+Only what clients, the controllers or the kubelet read: a real one adds more, such as `dnsPolicy`.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,8 @@ from simulators.apiserver.status import bad_request
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MODE = 420  # 0644
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
-_CONTAINERS = ("initContainers", "containers")
+_PROBE = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
 
 
 def _fill(target: Object, **values: Any) -> None:
@@ -37,39 +39,13 @@ def apply_defaults(obj: Object) -> Object:
 def initial_status(obj: Object) -> None:
     """Give a new object the status it starts with; what the sender wrote there is dropped."""
     starts: dict[str, Object] = {
-        "Pod": {"phase": "Pending", "qosClass": _quality_of_service(obj)},
+        "Pod": {"phase": "Pending"},
         "Namespace": {"phase": "Active"},
         "StatefulSet": {"replicas": 0, "availableReplicas": 0},
-        "PersistentVolumeClaim": {"phase": "Pending"},
-        "Service": {"loadBalancer": {}},
-        "Deployment": {},
-        "DaemonSet": {
-            "currentNumberScheduled": 0,
-            "desiredNumberScheduled": 0,
-            "numberMisscheduled": 0,
-            "numberReady": 0,
-        },
-        "ReplicaSet": {"replicas": 0},
-        "Job": {},
-        "PodDisruptionBudget": {
-            "currentHealthy": 0,
-            "desiredHealthy": 0,
-            "disruptionsAllowed": 0,
-            "expectedPods": 0,
-        },
+        **{kind: {} for kind in ("Deployment", "Job", "PodDisruptionBudget")},
     }
     if obj["kind"] in starts:
         obj["status"] = starts[obj["kind"]]
-
-
-def _quality_of_service(obj: Object) -> str:
-    containers = obj.get("spec", {}).get("containers") or []
-    resources = [container.get("resources") or {} for container in containers]
-    if not any(entry.get("requests") or entry.get("limits") for entry in resources):
-        return "BestEffort"
-    whole = all({"cpu", "memory"} <= set(entry.get("limits") or {}) for entry in resources)
-    same = all(entry.get("requests", entry.get("limits")) == entry.get("limits") for entry in resources)
-    return "Guaranteed" if whole and same else "Burstable"
 
 
 def _namespace(obj: Object) -> None:
@@ -85,84 +61,24 @@ def _secret(obj: Object) -> None:
 
 
 def _pod(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    _pod_spec(spec)
-    _fill(spec, enableServiceLinks=True)
-    for container in _containers(spec):
-        limits = (container.get("resources") or {}).get("limits")
-        if limits:
-            container["resources"]["requests"] = limits | (container["resources"].get("requests") or {})
-
-
-def _containers(spec: Object) -> list[Object]:
-    return [container for field in _CONTAINERS for container in spec.get(field) or []]
+    _pod_spec(obj.setdefault("spec", {}))
 
 
 def _pod_spec(spec: Object) -> None:
-    _fill(
-        spec,
-        restartPolicy="Always",
-        terminationGracePeriodSeconds=30,
-        dnsPolicy="ClusterFirst",
-        securityContext={},
-        schedulerName="default-scheduler",
-    )
+    _fill(spec, restartPolicy="Always", terminationGracePeriodSeconds=30)
     if "serviceAccountName" in spec:
         spec.setdefault("serviceAccount", spec["serviceAccountName"])
     elif "serviceAccount" in spec:
         spec["serviceAccountName"] = spec["serviceAccount"]
-    for container in _containers(spec):
-        _container(container)
+    for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
+        for port in container.get("ports") or []:
+            _fill(port, protocol="TCP")
+        for name in _PROBES:
+            if name in container:
+                _fill(container[name], **_PROBE)
     for volume in spec.get("volumes") or []:
-        _volume(volume)
-
-
-def _container(container: Object) -> None:
-    tag = container.get("image", "").rpartition("/")[2]
-    latest = tag.endswith(":latest") or (":" not in tag and "@" not in tag)
-    _fill(
-        container,
-        resources={},
-        terminationMessagePath="/dev/termination-log",
-        terminationMessagePolicy="File",
-        imagePullPolicy="Always" if latest else "IfNotPresent",
-    )
-    for port in container.get("ports") or []:
-        _fill(port, protocol="TCP")
-    for variable in container.get("env") or []:
-        reference = (variable.get("valueFrom") or {}).get("fieldRef")
-        if reference is not None:
-            _fill(reference, apiVersion="v1")
-    for name in _PROBES:
-        if name in container:
-            _probe(container[name])
-    for hook in (container.get("lifecycle") or {}).values():
-        _http(hook.get("httpGet"))
-
-
-def _probe(probe: Object) -> None:
-    _fill(probe, timeoutSeconds=1, periodSeconds=10, successThreshold=1, failureThreshold=3)
-    _http(probe.get("httpGet"))
-
-
-def _http(action: Object | None) -> None:
-    if action is not None:
-        _fill(action, path="/", scheme="HTTP")
-
-
-def _volume(volume: Object) -> None:
-    if len(volume) == 1:
-        volume["emptyDir"] = {}
-    for kind in ("secret", "configMap", "downwardAPI", "projected"):
-        if kind in volume:
-            _fill(volume[kind], defaultMode=_MODE)
-    sources = (volume.get("projected") or {}).get("sources") or []
-    for source in [volume, *sources]:
-        for item in (source.get("downwardAPI") or {}).get("items") or []:
-            if "fieldRef" in item:
-                _fill(item["fieldRef"], apiVersion="v1")
-        if "serviceAccountToken" in source:
-            _fill(source["serviceAccountToken"], expirationSeconds=3600)
+        if len(volume) == 1:
+            volume["emptyDir"] = {}
 
 
 def _template(obj: Object) -> Object:
@@ -174,42 +90,12 @@ def _template(obj: Object) -> Object:
 
 
 def _stateful_set(obj: Object) -> None:
-    spec = _template(obj)
-    _fill(
-        spec,
-        replicas=1,
-        podManagementPolicy="OrderedReady",
-        revisionHistoryLimit=10,
-        updateStrategy={"type": "RollingUpdate"},
-        persistentVolumeClaimRetentionPolicy={"whenDeleted": "Retain", "whenScaled": "Retain"},
-    )
-    _fill(spec["updateStrategy"], type="RollingUpdate")
-    if spec["updateStrategy"]["type"] == "RollingUpdate":
-        spec["updateStrategy"].setdefault("rollingUpdate", {}).setdefault("partition", 0)
-    for claim in spec.get("volumeClaimTemplates") or []:
-        _fill(claim, apiVersion="v1", kind="PersistentVolumeClaim", status={"phase": "Pending"})
-        _fill(claim["spec"], volumeMode="Filesystem")
-
-
-def _deployment(obj: Object) -> None:
-    spec = _template(obj)
-    rolling = {"maxUnavailable": "25%", "maxSurge": "25%"}
-    strategy = {"type": "RollingUpdate", "rollingUpdate": rolling}
-    _fill(spec, replicas=1, revisionHistoryLimit=10, progressDeadlineSeconds=600, strategy=strategy)
+    _fill(_template(obj), replicas=1, podManagementPolicy="OrderedReady")
 
 
 def _job(obj: Object) -> None:
     spec = _template(obj)
-    _fill(
-        spec,
-        backoffLimit=6,
-        completionMode="NonIndexed",
-        completions=1,
-        parallelism=1,
-        manualSelector=False,
-        podReplacementPolicy="TerminatingOrFailed",
-        suspend=False,
-    )
+    _fill(spec, backoffLimit=6, completions=1, parallelism=1)
 
 
 def job_identity(obj: Object) -> None:
@@ -226,17 +112,6 @@ def job_identity(obj: Object) -> None:
     obj["metadata"].setdefault("labels", dict(template["labels"]))
     matched = "batch.kubernetes.io/controller-uid"
     obj["spec"].setdefault("selector", {"matchLabels": {matched: uid}})
-
-
-def _service(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    _fill(spec, type="ClusterIP", sessionAffinity="None", internalTrafficPolicy="Cluster")
-    for port in spec.get("ports") or []:
-        _fill(port, protocol="TCP", targetPort=port["port"])
-
-
-def _claim(obj: Object) -> None:
-    _fill(obj.setdefault("spec", {}), volumeMode="Filesystem")
 
 
 def _binding(obj: Object) -> None:
@@ -256,18 +131,7 @@ def _role(obj: Object) -> None:
 
 def _webhooks(obj: Object) -> None:
     for webhook in obj.get("webhooks") or []:
-        _fill(
-            webhook,
-            failurePolicy="Fail",
-            matchPolicy="Equivalent",
-            namespaceSelector={},
-            objectSelector={},
-            timeoutSeconds=10,
-        )
-        if obj["kind"].startswith("Mutating"):
-            _fill(webhook, reinvocationPolicy="Never")
-        for rule in webhook.get("rules") or []:
-            _fill(rule, scope="*")
+        _fill(webhook, failurePolicy="Fail", namespaceSelector={}, objectSelector={}, timeoutSeconds=10)
 
 
 _DEFAULTS: dict[str, Callable[[Object], None]] = {
@@ -275,18 +139,12 @@ _DEFAULTS: dict[str, Callable[[Object], None]] = {
     "Secret": _secret,
     "Pod": _pod,
     "StatefulSet": _stateful_set,
-    "Deployment": _deployment,
-    "ReplicaSet": lambda obj: _fill(_template(obj), replicas=1),
-    "DaemonSet": lambda obj: _fill(_template(obj), revisionHistoryLimit=10),
     "Job": _job,
-    "Service": _service,
-    "PersistentVolumeClaim": _claim,
     "ClusterRoleBinding": _binding,
     "RoleBinding": _binding,
     "ClusterRole": _role,
     "Role": _role,
     "MutatingWebhookConfiguration": _webhooks,
-    "ValidatingWebhookConfiguration": _webhooks,
 }
 
 

@@ -45,12 +45,6 @@ def groups() -> Object:
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(*g) for g in _named_groups()]}
 
 
-def group(name: str) -> Object | None:
-    """The answer of /apis/GROUP, or None."""
-    found = [entry for entry in _named_groups() if entry[0] == name]
-    return {"kind": "APIGroup", "apiVersion": "v1"} | _group(*found[0]) if found else None
-
-
 def _named_groups() -> list[tuple[str, str]]:
     return [entry for entry in kinds.group_versions() if entry[0]]
 

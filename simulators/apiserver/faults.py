@@ -9,6 +9,7 @@ import dataclasses
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from simulators import noted
 from simulators.apiserver.decisions import Decisions
 
 if TYPE_CHECKING:
@@ -36,8 +37,14 @@ FAULTS: Mapping[str, Callable[[Decisions], Decisions]] = MappingProxyType(
         "any-audience-counts": _with("audience_accepted", _always(True)),
         "tokens-outlive-their-objects": _with("bound_object_alive", _always(True)),
         "audit-log-stays-empty": _with("audit_recorded", _always(False)),
+        "requests-for-pods-not-audited": _with("audit_recorded", lambda _, resource: resource != "pods"),
         "webhooks-not-called": _with("webhook_called", _always(False)),
         "failing-webhooks-ignored": _with("failing_webhook_refuses", _always(False)),
+        "namespaces-not-kept": _with("kept", lambda resource: resource != "namespaces"),
+        "service-accounts-not-kept": _with("kept", lambda resource: resource != "serviceaccounts"),
+        "old-version-told": _with("version_told", _always("v1.16.15")),
+        "changed-accounts-not-kept": _with("change_kept", lambda resource: resource != "serviceaccounts"),
+        "refusals-name-another": _with("refused_as", _always("system:anonymous")),
         "pods-find-no-service-account": _with("service_account_needed", _always(True)),
         "conflicts-ignored": _with("version_current", _always(True)),
         "nothing-is-aggregated": _with("aggregated", _always(False)),
@@ -57,4 +64,5 @@ def chosen(environ: Mapping[str, str]) -> Decisions:
     Args:
         environ: of the program.
     """
-    return FAULTS.get(environ.get(VARIABLE, ""), dataclasses.replace)(Decisions())
+    decisions = FAULTS.get(environ.get(VARIABLE, ""), dataclasses.replace)(Decisions())
+    return noted(decisions, "apiserver", environ)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-ALL = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+ALL = ("create", "delete", "get", "list", "patch", "update", "watch")
 READ_WRITE = ("get", "patch", "update")
 CREATE = ("create",)
 RBAC = "rbac.authorization.k8s.io"
@@ -12,7 +13,6 @@ ADMISSION = "admissionregistration.k8s.io"
 
 SUBRESOURCES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "status": ("", "", READ_WRITE),
-    "scale": ("autoscaling/v1", "Scale", READ_WRITE),
     "binding": ("", "Binding", CREATE),
     "eviction": ("policy/v1", "Eviction", CREATE),
     "exec": ("", "PodExecOptions", ("create", "get")),
@@ -71,130 +71,45 @@ class Resource:
         return f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
 
 
-def _core() -> list[Resource]:
-    whole: tuple[str, ...] = ("all",)
-    pod = ("attach", "binding", "eviction", "exec", "log", "portforward", "status")
-    return [
-        Resource("", "v1", "configmaps", "ConfigMap", short=("cm",)),
-        Resource("", "v1", "endpoints", "Endpoints", short=("ep",)),
-        Resource("", "v1", "events", "Event", short=("ev",)),
-        Resource(
-            "",
-            "v1",
-            "namespaces",
-            "Namespace",
-            namespaced=False,
-            short=("ns",),
-            subresources=("finalize", "status"),
-            verbs=tuple(verb for verb in ALL if verb != "deletecollection"),
-            returned=True,
-        ),
-        Resource("", "v1", "nodes", "Node", namespaced=False, short=("no",), subresources=("status",)),
-        Resource(
-            "",
-            "v1",
-            "persistentvolumeclaims",
-            "PersistentVolumeClaim",
-            short=("pvc",),
-            subresources=("status",),
-            returned=True,
-        ),
-        Resource("", "v1", "pods", "Pod", short=("po",), categories=whole, subresources=pod, returned=True),
-        Resource("", "v1", "secrets", "Secret"),
-        Resource(
-            "",
-            "v1",
-            "serviceaccounts",
-            "ServiceAccount",
-            short=("sa",),
-            subresources=("token",),
-            returned=True,
-        ),
-        Resource(
-            "",
-            "v1",
-            "services",
-            "Service",
-            short=("svc",),
-            categories=whole,
-            subresources=("status",),
-            returned=True,
-        ),
-    ]
+def _row(group: str, plural: str, kind: str, short: str = "", *below: str, **more: Any) -> Resource:
+    """A resource of version v1; what is below it are its subresources."""
+    return Resource(group, "v1", plural, kind, short=(short,) if short else (), subresources=below, **more)
 
 
-def _workloads() -> list[Resource]:
-    rows = [
-        ("apps", "daemonsets", "DaemonSet", "ds", ("status",)),
-        ("apps", "deployments", "Deployment", "deploy", ("scale", "status")),
-        ("apps", "replicasets", "ReplicaSet", "rs", ("scale", "status")),
-        ("apps", "statefulsets", "StatefulSet", "sts", ("scale", "status")),
-        ("batch", "jobs", "Job", "", ("status",)),
-    ]
-    return [
-        Resource("apps", "v1", "controllerrevisions", "ControllerRevision"),
-        *(
-            Resource(
-                group,
-                "v1",
-                plural,
-                kind,
-                short=(short,) if short else (),
-                categories=("all",),
-                subresources=subresources,
-                has_generation=True,
-            )
-            for group, plural, kind, short, subresources in rows
-        ),
-    ]
-
-
-def _others() -> list[Resource]:
-    reviews = [
-        ("authentication", "selfsubjectreviews", "SelfSubjectReview"),
-        ("authentication", "tokenreviews", "TokenReview"),
-        ("authorization", "localsubjectaccessreviews", "LocalSubjectAccessReview"),
-        ("authorization", "selfsubjectaccessreviews", "SelfSubjectAccessReview"),
-        ("authorization", "selfsubjectrulesreviews", "SelfSubjectRulesReview"),
-        ("authorization", "subjectaccessreviews", "SubjectAccessReview"),
-    ]
-    return [
-        Resource(
-            "policy",
-            "v1",
-            "poddisruptionbudgets",
-            "PodDisruptionBudget",
-            short=("pdb",),
-            subresources=("status",),
-            has_generation=True,
-        ),
-        Resource(RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
-        Resource(RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False),
-        Resource(RBAC, "v1", "rolebindings", "RoleBinding"),
-        Resource(RBAC, "v1", "roles", "Role"),
-        *(
-            Resource(
-                ADMISSION,
-                "v1",
-                f"{name}webhookconfigurations",
-                f"{name.capitalize()}WebhookConfiguration",
-                namespaced=False,
-                categories=("api-extensions",),
-                has_generation=True,
-            )
-            for name in ("mutating", "validating")
-        ),
-        Resource("coordination.k8s.io", "v1", "leases", "Lease"),
-        *(
-            Resource(
-                f"{group}.k8s.io", "v1", plural, kind, namespaced=plural.startswith("local"), verbs=CREATE
-            )
-            for group, plural, kind in reviews
-        ),
-    ]
-
-
-RESOURCES = (*_core(), *_workloads(), *_others())
+_PODS = ("attach", "binding", "eviction", "exec", "log", "portforward", "status")
+_WORKLOAD: dict[str, Any] = {"categories": ("all",), "has_generation": True}
+_CLUSTER: dict[str, Any] = {"namespaced": False}
+_REVIEW: dict[str, Any] = {"namespaced": False, "verbs": CREATE}
+RESOURCES = (
+    _row("", "configmaps", "ConfigMap", "cm"),
+    _row("", "events", "Event", "ev"),
+    _row("", "namespaces", "Namespace", "ns", "finalize", "status", returned=True, **_CLUSTER),
+    _row("", "nodes", "Node", "no", "status", **_CLUSTER),
+    _row("", "pods", "Pod", "po", *_PODS, categories=("all",), returned=True),
+    _row("", "secrets", "Secret"),
+    _row("", "serviceaccounts", "ServiceAccount", "sa", "token", returned=True),
+    _row("apps", "deployments", "Deployment", "deploy", "status", **_WORKLOAD),
+    _row("apps", "statefulsets", "StatefulSet", "sts", "status", **_WORKLOAD),
+    _row("batch", "jobs", "Job", "", "status", **_WORKLOAD),
+    _row("policy", "poddisruptionbudgets", "PodDisruptionBudget", "pdb", "status", has_generation=True),
+    _row(RBAC, "clusterrolebindings", "ClusterRoleBinding", **_CLUSTER),
+    _row(RBAC, "clusterroles", "ClusterRole", **_CLUSTER),
+    _row(RBAC, "rolebindings", "RoleBinding"),
+    _row(RBAC, "roles", "Role"),
+    _row(
+        ADMISSION,
+        "mutatingwebhookconfigurations",
+        "MutatingWebhookConfiguration",
+        categories=("api-extensions",),
+        has_generation=True,
+        **_CLUSTER,
+    ),
+    _row("coordination.k8s.io", "leases", "Lease"),
+    _row("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview", **_REVIEW),
+    _row("authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview", **_REVIEW),
+    _row("authorization.k8s.io", "subjectaccessreviews", "SubjectAccessReview", **_REVIEW),
+)
+"""What is stored without that anything acts on it is there because the chart looks for it or may have it."""
 
 _BY_PATH = {(r.group, r.version, r.plural): r for r in RESOURCES}
 _BY_PLURAL = {r.plural: r for r in RESOURCES}

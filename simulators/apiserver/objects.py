@@ -49,13 +49,11 @@ class Writer:
         user: who writes.
         manager: name under which applied fields are owned.
         dry_run: nothing is stored.
-        force: an apply takes fields over from others.
     """
 
     user: User
     manager: str = ""
     dry_run: bool = False
-    force: bool = False
 
 
 def timestamp(moment: datetime | None = None) -> str:

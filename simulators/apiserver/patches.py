@@ -13,7 +13,6 @@ MERGE_KEYS = {
         [
             "containers",
             "initContainers",
-            "ephemeralContainers",
             "volumes",
             "env",
             "imagePullSecrets",
@@ -23,14 +22,11 @@ MERGE_KEYS = {
         ("name",),
     ),
     "volumeMounts": ("mountPath",),
-    "volumeDevices": ("devicePath",),
     "conditions": ("type",),
     "addresses": ("type",),
     "ownerReferences": ("uid",),
-    "hostAliases": ("ip",),
     "podIPs": ("ip",),
     "hostIPs": ("ip",),
-    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
     "ports": ("containerPort", "protocol"),
 }
 """Lists whose items are told apart by keys, by the name of the field; other lists are replaced whole."""
@@ -121,7 +117,7 @@ def _clean(item: Any) -> Any:
 
 
 def json_patch(target: Any, operations: Any) -> Any:
-    """JSON patch (RFC 6902) with add, remove, replace, test, copy and move; the target is not changed.
+    """JSON patch (RFC 6902) with add, remove, replace and test; the target is not changed.
 
     Raises:
         StatusError: an operation cannot be done (422), or is none (400).
@@ -144,11 +140,6 @@ def _apply(target: Any, operation: dict[str, Any]) -> Any:
         if _read(target, path) != operation["value"]:
             raise ValueError(kind)
         return target
-    if kind in {"copy", "move"}:
-        source = _pointer(operation["from"])
-        value = copy.deepcopy(_read(target, source))
-        rest = _write(target, source, None, "remove") if kind == "move" else target
-        return _write(rest, path, value, "add")
     if kind not in {"add", "remove", "replace"}:
         raise ValueError(kind)
     return _write(target, path, operation.get("value"), kind)

@@ -91,12 +91,7 @@ SCHEMAS: dict[str, dict[int, tuple[str, Kind]]] = {
     "RoleBinding": _BINDING,
     "ClusterRoleBinding": _BINDING,
     "SelfSubjectAccessReview": _object((2, "spec", _ACCESS)),
-    "SubjectAccessReview": _object(
-        (2, "spec", _ACCESS | {3: ("user", _TEXT), 4: ("groups", _TEXTS), 6: ("uid", _TEXT)})
-    ),
-    "SelfSubjectRulesReview": _object((2, "spec", {1: ("namespace", _TEXT)})),
     "SelfSubjectReview": _object(),
-    "TokenReview": _object((2, "spec", {1: ("token", _TEXT), 2: ("audiences", _TEXTS)})),
     "TokenRequest": _object((2, "spec", _TOKEN_SPEC)),
     "Eviction": _object((2, "deleteOptions", _DELETE_OPTIONS)),
     "DeleteOptions": _DELETE_OPTIONS,

@@ -42,7 +42,6 @@ _NAME_RULE = (
 )
 _KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 _PROTECTED = {"default", "kube-system", "kube-public"}
-_FINALIZERS = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
 _GRACE_SECONDS = 30
 _OVER = {"Succeeded", "Failed"}
 
@@ -97,7 +96,8 @@ class Registry:
         initial_status(obj)
         if resource.plural == "jobs":
             job_identity(obj)
-        return obj if writer.dry_run else self.store.put(resource, obj)
+        stored = self._decisions.kept(resource.plural) and not writer.dry_run
+        return self.store.put(resource, obj) if stored else obj
 
     async def change(
         self,
@@ -128,7 +128,7 @@ class Registry:
             new = await self._admission.update(resource, new, old, writer)
             if self.store.get(resource, namespace, name) is not old:
                 raise conflict(resource, name)
-        if new == old or writer.dry_run:
+        if new == old or writer.dry_run or not self._decisions.change_kept(resource.plural):
             return new
         if resource.has_generation and _wish(new) != _wish(old):
             new["metadata"]["generation"] = old["metadata"]["generation"] + 1
@@ -170,7 +170,7 @@ class Registry:
         """Bring an object to a state by server-side apply; returns whether it is new, and the object.
 
         Raises:
-            StatusError: the applier names no field manager, others own fields, or the result is refused.
+            StatusError: the applier names no field manager, or the result is refused.
         """
         if not writer.manager:
             problem = "Required value: is required for apply patch"
@@ -179,18 +179,18 @@ class Registry:
         empty = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta}
         found = self.store.get(resource, namespace, name)
         if found is None:
-            made = server_side.apply(empty, applied, writer.manager, force=writer.force)
+            made = server_side.apply(empty, applied, writer.manager)
             return True, await self.create(resource, namespace, made, writer)
 
         def edit(obj: Object) -> Object:
-            return server_side.apply(obj, applied, writer.manager, force=writer.force)
+            return server_side.apply(obj, applied, writer.manager)
 
         return False, await self.change(resource, namespace, name, edit, writer)
 
     def delete(
         self, resource: Resource, namespace: str, name: str, options: Object, *, dry_run: bool = False
-    ) -> tuple[bool, Object]:
-        """Delete an object, or mark it as to be deleted; returns whether it is gone, and the answer.
+    ) -> Object:
+        """Delete an object, or mark it as to be deleted; returns the answer.
 
         Args:
             resource: of the object.
@@ -212,12 +212,12 @@ class Registry:
         if resource.plural == "namespaces" and name in _PROTECTED:
             raise forbidden(resource, name, "this namespace may not be deleted")
         if dry_run:
-            return True, obj if resource.returned else success(resource, obj)
+            return obj if resource.returned else success(resource, obj)
         marked = _marked(resource, obj, options)
         if _held(marked):
-            return False, obj if marked is obj else self.store.put(resource, marked)
+            return obj if marked is obj else self.store.put(resource, marked)
         gone = self.store.remove(resource, obj)
-        return True, gone if resource.returned else success(resource, gone)
+        return gone if resource.returned else success(resource, gone)
 
     def _removed_if_done(self, resource: Resource, obj: Object) -> Object:
         """Take an object out when it is to be deleted and nothing holds it any more."""
@@ -269,15 +269,8 @@ def _marked(resource: Resource, obj: Object, options: Object) -> Object:
     if meta.get("deletionTimestamp"):
         if grace >= meta.get("deletionGracePeriodSeconds", 0):
             return obj
-    else:
-        # Jobs are the one kind whose pods a deletion without a policy leaves behind.
-        orphan = options.get("orphanDependents", resource.plural == "jobs")
-        policy = options.get("propagationPolicy") or ("Orphan" if orphan else "")
-        finalizer = _FINALIZERS.get(policy)
-        if finalizer and resource.plural != "namespaces":
-            meta["finalizers"] = [*(meta.get("finalizers") or []), finalizer]
-        if resource.has_generation:
-            meta["generation"] += 1
+    elif resource.has_generation:
+        meta["generation"] += 1
     meta["deletionTimestamp"] = timestamp(datetime.now(UTC) + timedelta(seconds=grace))
     meta["deletionGracePeriodSeconds"] = grace
     marked = {**obj, "metadata": meta}

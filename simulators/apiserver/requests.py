@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simulators.apiserver import kinds, protobuf
 from simulators.apiserver.decisions import Attributes
 from simulators.apiserver.selectors import exact_name
-from simulators.apiserver.status import StatusError, bad_request
+from simulators.apiserver.status import StatusError, bad_request, not_simulated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,7 +100,7 @@ def target(method: str, path: str, query: Mapping[str, str]) -> Target:
         name = exact_name(query.get("fieldSelector", ""))
         verb = "list"
     elif not name and verb == "delete":
-        verb = "deletecollection"
+        verb = "deletecollection"  # which no resource here offers
     if verb == "list" and is_watch(query):
         verb = "watch"
     return Target(verb, path, group, version, rest[0], namespace, name, subresource)
@@ -143,13 +143,11 @@ def body(data: bytes, content_type: str) -> Any:
     kind = content_type.partition(";")[0].strip()
     if kind == "application/vnd.kubernetes.protobuf":
         return protobuf.decode(data)
-    if kind.endswith("json") or not kind:
-        return _json(data)
-    if kind.endswith("yaml"):
-        return _yaml(data)
+    if kind.endswith(("json", "yaml")) or not kind:
+        return _json(data)  # clients send JSON under the name of YAML, too
     text = (
         "the body of the request was in an unknown format - accepted media types include: application/json, "
-        "application/yaml, application/vnd.kubernetes.protobuf"
+        "application/vnd.kubernetes.protobuf"
     )
     raise StatusError(415, "UnsupportedMediaType", text)
 
@@ -163,28 +161,17 @@ def _json(data: bytes) -> Any:
         ) from error
 
 
-def _yaml(data: bytes) -> Any:
-    try:
-        return json.loads(data)  # clients mostly send JSON under this name, and it is read far quicker
-    except ValueError:
-        pass
-    # Imported when the first such body comes, to keep the start short.
-    import yaml  # noqa: PLC0415 - see above
-
-    try:
-        return yaml.safe_load(data)
-    except yaml.YAMLError as error:
-        raise bad_request(f"error decoding YAML: {error}") from error
-
-
 def delete_options(content: Object, query: Mapping[str, str]) -> Object:
-    """DeleteOptions from a body, or from the query where there is none."""
+    """DeleteOptions from a body, or from the query where there is none.
+
+    Raises:
+        StatusError: what is owned is to go first, or to stay (501).
+    """
     options = {key: value for key, value in content.items() if value is not None}
-    if not options:
-        if "propagationPolicy" in query:
-            options["propagationPolicy"] = query["propagationPolicy"]
-        if "gracePeriodSeconds" in query:
-            options["gracePeriodSeconds"] = number(query, "gracePeriodSeconds", 0)
-        if "orphanDependents" in query:
-            options["orphanDependents"] = is_true(query, "orphanDependents")
+    if not options and "propagationPolicy" in query:
+        options["propagationPolicy"] = query["propagationPolicy"]
+    if not content and "gracePeriodSeconds" in query:
+        options["gracePeriodSeconds"] = number(query, "gracePeriodSeconds", 0)
+    if options.get("propagationPolicy") not in {None, "Background"} or options.get("orphanDependents"):
+        raise not_simulated("propagation policies other than Background")
     return options

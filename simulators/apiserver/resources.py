@@ -31,8 +31,8 @@ _PATCHES: dict[str, Callable[[Any, Any], Any]] = {
     _JSON_PATCH: patches.json_patch,
 }
 _APPLY = "application/apply-patch+yaml"
-_NOT_OFFERED = {"exec", "attach", "portforward"}
-_OF_MANY = {"list", "watch", "deletecollection"}
+_NOT_OFFERED = {"attach", "portforward"}
+_OF_MANY = {"list", "watch"}
 
 
 class Resources:
@@ -94,14 +94,12 @@ class Resources:
             case "update":
                 place = (target.place, target.name)
                 return 200, await self._registry.change(resource, *place, lambda _: dict(content), writer)
-            case "delete":
-                return self._delete(request, resource, target, content, writer)
             case _:
-                return self._delete_all(request, resource, target, content, writer)
+                return self._delete(request, resource, target, content, writer)
 
     async def _create(self, resource: Resource, target: Target, content: Object, writer: Writer) -> Object:
         if resource.verbs == ("create",):
-            return self._reviews.answer(resource, target.place, content, writer.user)
+            return self._reviews.answer(resource, content, writer.user)
         return await self._registry.create(resource, target.place, content, writer)
 
     async def _patch(
@@ -120,26 +118,8 @@ class Resources:
         self, request: web.Request, resource: Resource, target: Target, content: Object, writer: Writer
     ) -> tuple[int, Object]:
         options = requests.delete_options(content, request.query)
-        gone, answer = self._registry.delete(
-            resource,
-            target.place,
-            target.name,
-            options,
-            dry_run=writer.dry_run or bool(options.get("dryRun")),
-        )
-        waits = not gone and options.get("propagationPolicy") == "Foreground"
-        return 202 if waits else 200, answer
-
-    def _delete_all(
-        self, request: web.Request, resource: Resource, target: Target, content: Object, writer: Writer
-    ) -> tuple[int, Object]:
-        options = requests.delete_options(content, request.query)
-        found = self._selected(request, resource, target)
-        for obj in found:
-            meta = obj["metadata"]
-            place = (meta.get("namespace", ""), meta["name"])
-            self._registry.delete(resource, *place, options, dry_run=writer.dry_run)
-        return 200, self._list(resource, found)
+        dry_run = writer.dry_run or bool(options.get("dryRun"))
+        return 200, self._registry.delete(resource, target.place, target.name, options, dry_run=dry_run)
 
     async def _read(
         self, request: web.Request, resource: Resource, target: Target, record: Record
@@ -150,7 +130,7 @@ class Resources:
         if target.verb == "list":
             found = self._list(resource, self._selected(request, resource, target))
             return 200, _shaped_list(request, resource, found)
-        fits = _fits(request, resource)
+        fits = _fits(request)
         query = request.query
         wish = Wish(
             resource,
@@ -173,7 +153,7 @@ class Resources:
         return response
 
     def _selected(self, request: web.Request, resource: Resource, target: Target) -> list[Object]:
-        fits = _fits(request, resource)
+        fits = _fits(request)
         return [obj for obj in self._registry.store.find(resource, target.place) if fits(obj)]
 
     def _list(self, resource: Resource, items: list[Object]) -> Object:
@@ -193,16 +173,15 @@ class Resources:
             raise not_simulated(f"{kind} into pods")
         if kind == "log":
             return await self._log(request, resource, target, record)
+        if kind == "exec":
+            return await self._kubelets.execute(request, self._registry.get(resource, *place), record)
         if target.verb == "get":
-            found = self._registry.get(resource, *place)
-            return 200, subresources.scale_of(found) if kind == "scale" else found
+            return 200, self._registry.get(resource, *place)
         content = requests.body(await request.read(), _content_type(request))
         if target.verb == "create":
             return 201, self._create_below(resource, target, content)
         edit = _edit(request, content) if target.verb == "patch" else lambda _: dict(content)
         writer = _writer(request, user)
-        if kind == "scale":
-            return 200, await subresources.rescale(self._registry, resource, place, edit, writer)
         return 200, await self._registry.change(resource, *place, edit, writer, part=kind)
 
     def _create_below(self, resource: Resource, target: Target, content: Object) -> Object:
@@ -249,7 +228,6 @@ def _writer(request: web.Request, user: User) -> Writer:
         user,
         manager=request.query.get("fieldManager", ""),
         dry_run="dryRun" in request.query,
-        force=requests.is_true(request.query, "force"),
     )
 
 
@@ -260,28 +238,25 @@ def _edit(request: web.Request, content: Any) -> Callable[[Object], Object]:
     return lambda obj: dict(change(obj, content))
 
 
-def _fits(request: web.Request, resource: Resource) -> Callable[[Object], bool]:
+def _fits(request: web.Request) -> Callable[[Object], bool]:
     by_label = selectors.labels(request.query.get("labelSelector", ""))
-    by_field = selectors.fields(request.query.get("fieldSelector", ""), resource)
+    by_field = selectors.fields(request.query.get("fieldSelector", ""))
     return lambda obj: by_label(obj) and by_field(obj)
 
 
 def _shaped(request: web.Request, resource: Resource, obj: Object) -> Object:
-    """An object, or the Table or metadata of it, as the client wants it."""
+    """An object, or the Table of it, as the client wants it."""
     accept = request.headers.get("Accept", "")
     if "as=Table" in accept:
         meta = {"resourceVersion": obj["metadata"]["resourceVersion"]}
         return tables.table(resource.plural, [obj], meta, _include(request))
-    return tables.partial(obj) if "as=PartialObjectMetadata" in accept else obj
+    return obj
 
 
 def _shaped_list(request: web.Request, resource: Resource, found: Object) -> Object:
     accept = request.headers.get("Accept", "")
     if "as=Table" in accept:
         return tables.table(resource.plural, found["items"], found["metadata"], _include(request))
-    if "as=PartialObjectMetadata" in accept:
-        kind = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
-        return found | kind | {"items": [tables.partial(obj) for obj in found["items"]]}
     return found
 
 

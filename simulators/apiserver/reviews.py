@@ -11,7 +11,6 @@ from simulators.apiserver.status import bad_request
 if TYPE_CHECKING:
     from simulators.apiserver.authorization import Authorizer
     from simulators.apiserver.kinds import Resource
-    from simulators.apiserver.tokens import Tokens
 
 
 class Reviews:
@@ -19,19 +18,16 @@ class Reviews:
 
     Args:
         authorizer: knows who may do what.
-        tokens: knows who a token stands for.
     """
 
-    def __init__(self, authorizer: Authorizer, tokens: Tokens) -> None:
+    def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
-        self._tokens = tokens
 
-    def answer(self, resource: Resource, namespace: str, body: Object, user: User) -> Object:
+    def answer(self, resource: Resource, body: Object, user: User) -> Object:
         """The review with its status.
 
         Args:
             resource: which review.
-            namespace: of the path.
             body: the review.
             user: who asks.
 
@@ -48,37 +44,14 @@ class Reviews:
             answer["metadata"] = {"creationTimestamp": timestamp()}
             return answer | {"status": {"userInfo": user.info()}}
         answer["spec"] = spec
-        if resource.plural == "tokenreviews":
-            return answer | {"status": self._token(spec)}
-        if resource.plural == "selfsubjectrulesreviews":
-            answer["spec"] = {}
-            return answer | {"status": self._rules(user, spec.get("namespace") or "")}
         about = user
         if resource.plural != "selfsubjectaccessreviews":
             about = User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""))
-        return answer | {"status": self._access(about, spec, namespace)}
-
-    def _access(self, user: User, spec: Object, namespace: str) -> Object:
-        allowed, why = self._authorizer.allowed(user, _attributes(spec, namespace))
-        return {"allowed": allowed} | ({"reason": why} if why else {})
-
-    def _rules(self, user: User, namespace: str) -> Object:
-        rules = self._authorizer.rules(user, namespace)
-        return {
-            "resourceRules": [rule for rule in rules if rule.get("resources")],
-            "nonResourceRules": [rule for rule in rules if rule.get("nonResourceURLs")],
-            "incomplete": False,
-        }
-
-    def _token(self, spec: Object) -> Object:
-        found = self._tokens.user(spec.get("token", ""), tuple(spec.get("audiences") or ()))
-        if found is None:
-            return {"user": {}, "error": "invalid bearer token"}
-        user, audiences = found
-        return {"authenticated": True, "user": user.info(), "audiences": audiences}
+        allowed, why = self._authorizer.allowed(about, _attributes(spec))
+        return answer | {"status": {"allowed": allowed} | ({"reason": why} if why else {})}
 
 
-def _attributes(spec: Object, namespace: str) -> Attributes:
+def _attributes(spec: Object) -> Attributes:
     path = spec.get("nonResourceAttributes")
     asked = spec.get("resourceAttributes")
     if path is not None:
@@ -95,5 +68,5 @@ def _attributes(spec: Object, namespace: str) -> Attributes:
         asked.get("group", ""),
         resource,
         asked.get("name", ""),
-        asked.get("namespace") or namespace,
+        asked.get("namespace", ""),
     )

@@ -10,7 +10,6 @@ from simulators.apiserver.status import bad_request
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from simulators.apiserver.kinds import Resource
     from simulators.apiserver.objects import Object
 
 _KEY = r"[A-Za-z0-9][-A-Za-z0-9_./]*"
@@ -18,32 +17,6 @@ _SET = re.compile(rf"({_KEY})\s+(in|notin)\s*\(([^()]*)\)")
 _EQUAL = re.compile(rf"({_KEY})\s*(==|=|!=)\s*([-A-Za-z0-9_.]*)")
 _EXISTS = re.compile(rf"(!?)\s*({_KEY})")
 _TERM = re.compile(r"[^,(]*(?:\([^)]*\))?")
-
-_FIELDS = {
-    "pods": {
-        "spec.nodeName",
-        "spec.restartPolicy",
-        "spec.schedulerName",
-        "spec.serviceAccountName",
-        "status.phase",
-        "status.podIP",
-    },
-    "events": {
-        *(
-            f"involvedObject.{name}"
-            for name in ("kind", "namespace", "name", "uid", "apiVersion", "fieldPath")
-        ),
-        "involvedObject.resourceVersion",
-        "reason",
-        "source",
-        "type",
-    },
-    "secrets": {"type"},
-    "namespaces": {"status.phase"},
-    "nodes": {"spec.unschedulable"},
-    "jobs": {"status.successful"},
-}
-_COMMON = {"metadata.name", "metadata.namespace"}
 
 
 def matches_labels(selector: Mapping[str, object] | None, labels: Mapping[str, str]) -> bool:
@@ -102,32 +75,20 @@ def _label_term(term: str) -> tuple[str, str, list[str]]:
     raise bad_request(f"unable to parse requirement: {term!r}")
 
 
-def fields(text: str, resource: Resource) -> Callable[[Object], bool]:
-    """A test for `fieldSelector` as clients write it.
-
-    Raises:
-        StatusError: it names a field that cannot be selected by (400).
-    """
-    terms = [term for term in text.split(",") if term]
+def fields(text: str) -> Callable[[Object], bool]:
+    """A test for `fieldSelector` as clients write it; any field of an object can be selected by here."""
     tests = []
-    for term in terms:
+    for term in text.split(","):
         key, _, value = term.partition("=")
-        negative = key.endswith("!")
-        key = key.rstrip("!")
-        if key not in _COMMON | _FIELDS.get(resource.plural, set()):
-            raise bad_request(f"field label not supported: {key}")
-        tests.append((key, value.lstrip("="), negative))
+        if key:
+            tests.append((key.rstrip("!"), value.lstrip("="), key.endswith("!")))
     return lambda obj: all((_field(obj, key) == value) != negative for key, value, negative in tests)
 
 
 def _field(obj: Object, path: str) -> str:
     found: object = obj
-    for part in ("source.component" if path == "source" else path).split("."):
+    for part in path.split("."):
         found = found.get(part) if isinstance(found, dict) else None
-    if path == "status.successful":
-        found = obj.get("status", {}).get("succeeded", 0)
-    if path == "spec.unschedulable":
-        return "true" if found else "false"
     return "" if found is None else str(found)
 
 

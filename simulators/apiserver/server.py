@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ from aiohttp import web
 from simulators.apiserver import discovery
 from simulators.apiserver.admission import Admission
 from simulators.apiserver.audit import AuditLog, Record
-from simulators.apiserver.authentication import NoUserImpersonatedError, authenticate, impersonate
+from simulators.apiserver.authentication import authenticate, impersonate
 from simulators.apiserver.authorization import Authorizer, refusal
 from simulators.apiserver.bootstrap import populate
 from simulators.apiserver.controllers.manager import controllers
@@ -71,7 +72,7 @@ class Server:
         self.registry = Registry(
             store, Admission(store, Webhooks(store, session, decisions), decisions), decisions
         )
-        reviews = Reviews(self._authorizer, self._tokens)
+        reviews = Reviews(self._authorizer)
         kubelets = Kubelets(config, store, session)
         self._resources = Resources(self.registry, reviews, self._tokens, kubelets)
 
@@ -84,9 +85,6 @@ class Server:
             answer = await self._answer(request, about, user, record)
         except StatusError as error:
             answer = (error.code, error.body())
-        except NoUserImpersonatedError as error:
-            record.complete(500, None)
-            return web.Response(status=500, text=str(error), headers={"Audit-Id": record.id})
         except web.HTTPException:
             raise
         except ConnectionResetError:  # the client left in the middle of a long answer
@@ -103,7 +101,7 @@ class Server:
         """Whom the request is made as, once that user may make it."""
         record.user = user = authenticate(request, self._tokens)
         try:
-            acting = impersonate(request.headers, request.path, user, self._authorizer, self._decisions)
+            acting = impersonate(request.headers, user, self._authorizer, self._decisions)
         except StatusError:
             record.decision = "forbid"
             raise
@@ -112,7 +110,8 @@ class Server:
         allowed, record.reason = self._authorizer.allowed(user, about.attributes())
         record.decision = "allow" if allowed else "forbid"
         if not allowed:
-            raise refusal(user, about.attributes(), record.reason)
+            told = dataclasses.replace(user, name=self._decisions.refused_as(user.name))
+            raise refusal(told, about.attributes(), record.reason)
         return user
 
     async def _answer(
@@ -140,7 +139,10 @@ class Server:
     def _document(self, path: str, request: web.Request) -> Object | None:
         whole = discovery.AGGREGATED in request.headers.get("Accept", "")
         plain: dict[str, Any] = {
-            "/version": lambda: discovery.version(self._config),
+            "/version": lambda: {
+                **discovery.version(self._config),
+                "gitVersion": self._decisions.version_told(self._config.version),
+            },
             "/api": lambda: discovery.aggregated(core=True) if whole else discovery.versions(request.host),
             "/apis": lambda: discovery.aggregated(core=False) if whole else discovery.groups(),
             "/openapi/v3": lambda: discovery.openapi_index(self._config.version),
@@ -155,8 +157,6 @@ class Server:
                 return discovery.openapi("/".join(rest))
             case ["api", version]:
                 return discovery.resources("", version)
-            case ["apis", group]:
-                return discovery.group(group)
             case ["apis", group, version]:
                 return discovery.resources(group, version)
         return None

@@ -1,4 +1,4 @@
-"""What lies below objects: binding, scale, eviction and tokens."""
+"""What lies below pods: binding and eviction."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from simulators.apiserver.objects import Object, timestamp
 from simulators.apiserver.status import StatusError, bad_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from simulators.apiserver.kinds import Resource
-    from simulators.apiserver.objects import Writer
     from simulators.apiserver.registry import Registry
 
 _CREATED: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
@@ -53,52 +50,3 @@ def evict(registry: Registry, resource: Resource, namespace: str, name: str, bod
     """
     registry.delete(resource, namespace, name, body.get("deleteOptions") or {})
     return _CREATED
-
-
-def scale_of(obj: Object) -> Object:
-    """The Scale of a workload."""
-    meta = obj["metadata"]
-    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    labels = (obj["spec"].get("selector") or {}).get("matchLabels") or {}
-    return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": {key: meta[key] for key in kept},
-        "spec": {"replicas": obj["spec"].get("replicas", 0)},
-        "status": {
-            "replicas": obj.get("status", {}).get("replicas", 0),
-            "selector": ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
-        },
-    }
-
-
-async def rescale(
-    registry: Registry,
-    resource: Resource,
-    place: tuple[str, str],
-    edit: Callable[[Object], Object],
-    writer: Writer,
-) -> Object:
-    """Change the number of a workload's replicas (`scale`).
-
-    Args:
-        registry: of the cluster.
-        resource: of the workload.
-        place: its namespace and name.
-        edit: gives the new Scale of the one there is.
-        writer: who writes.
-
-    Raises:
-        StatusError: there is no such workload, it was changed meanwhile, or the number is none.
-    """
-
-    def change(obj: Object) -> Object:
-        scale = edit(scale_of(obj))
-        replicas = (scale.get("spec") or {}).get("replicas", 0)
-        if not isinstance(replicas, int) or replicas < 0:
-            raise bad_request(f"expected spec.replicas to be a number from 0 on, seen: {replicas!r}")
-        version = (scale.get("metadata") or {}).get("resourceVersion", "")
-        metadata = {**obj["metadata"], "resourceVersion": version}
-        return {**obj, "metadata": metadata, "spec": {**obj["spec"], "replicas": replicas}}
-
-    return scale_of(await registry.change(resource, *place, change, writer))

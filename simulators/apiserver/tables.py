@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     Cell = Callable[[Object], Any]
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
-_NONE = "<none>"
 
 
 def age(since: str, until: str = "") -> str:
@@ -50,20 +49,16 @@ def _get(obj: Any, *path: str, default: Any = "") -> Any:
     return default if obj is None else obj
 
 
-def _at(*path: str, default: Any = "") -> Callable[[Object], Any]:
-    return lambda obj: _get(obj, *path, default=default)
-
-
 def _age(obj: Object) -> str:
     return age(_get(obj, "metadata", "creationTimestamp"))
 
 
-def _ready_of(*ready: str) -> Callable[[Object], str]:
-    return lambda obj: f"{_get(obj, 'status', *ready, default=0)}/{_get(obj, 'spec', 'replicas', default=0)}"
+def _ready(obj: Object) -> str:
+    return f"{_get(obj, 'status', 'readyReplicas', default=0)}/{_get(obj, 'spec', 'replicas', default=0)}"
 
 
-def _count(field: str) -> Callable[[Object], int]:
-    return lambda obj: len(obj.get(field) or ())
+def _involved(event: Object) -> str:
+    return f"{_get(event, 'involvedObject', 'kind').lower()}/{_get(event, 'involvedObject', 'name')}"
 
 
 def _containers_ready(pod: Object) -> str:
@@ -114,50 +109,8 @@ def _initializing(pod: Object) -> str:
     return ""
 
 
-def _subjects(kind: str) -> Callable[[Object], str]:
-    def shown(binding: Object) -> str:
-        found = [s for s in binding.get("subjects") or [] if s["kind"] == kind]
-        spaced = [f"{s['namespace']}/{s['name']}" if s.get("namespace") else s["name"] for s in found]
-        return ", ".join(spaced)
-
-    return shown
-
-
-def _job_status(job: Object) -> str:
-    done = {c["type"] for c in _get(job, "status", "conditions", default=[]) if c["status"] == "True"}
-    return "Complete" if "Complete" in done else "Failed" if "Failed" in done else "Running"
-
-
-def _duration(job: Object) -> str:
-    start = _get(job, "status", "startTime")
-    return age(start, _get(job, "status", "completionTime")) if start else ""
-
-
-def _template(field: str) -> Callable[[Object], str]:
-    return lambda obj: ",".join(
-        c[field] for c in _get(obj, "spec", "template", "spec", "containers", default=[])
-    )
-
-
-def _involved(event: Object) -> str:
-    return f"{_get(event, 'involvedObject', 'kind').lower()}/{_get(event, 'involvedObject', 'name')}"
-
-
-_NAME: tuple[str, Cell] = ("Name", _at("metadata", "name"))
+_NAME: tuple[str, Cell] = ("Name", lambda obj: obj["metadata"]["name"])
 _AGE: tuple[str, Cell] = ("Age", _age)
-_WIDE = "*"
-"""Before the name of a column that only `-o wide` shows."""
-
-_BINDINGS: list[tuple[str, Cell]] = [
-    _NAME,
-    ("Role", lambda obj: f"{obj['roleRef']['kind']}/{obj['roleRef']['name']}"),
-    _AGE,
-    ("*Users", _subjects("User")),
-    ("*Groups", _subjects("Group")),
-    ("*ServiceAccounts", _subjects("ServiceAccount")),
-]
-_ROLES: list[tuple[str, Cell]] = [_NAME, ("Created At", _at("metadata", "creationTimestamp"))]
-_TEMPLATES: list[tuple[str, Cell]] = [("*Containers", _template("name")), ("*Images", _template("image"))]
 _DEFAULT: list[tuple[str, Cell]] = [_NAME, _AGE]
 _COLUMNS: dict[str, list[tuple[str, Cell]]] = {
     "pods": [
@@ -166,48 +119,17 @@ _COLUMNS: dict[str, list[tuple[str, Cell]]] = {
         ("Status", _pod_status),
         ("Restarts", _restarts),
         _AGE,
-        ("*IP", _at("status", "podIP", default=_NONE)),
-        ("*Node", _at("spec", "nodeName", default=_NONE)),
-        ("*Nominated Node", lambda _: _NONE),
-        ("*Readiness Gates", lambda _: _NONE),
     ],
-    "namespaces": [_NAME, ("Status", _at("status", "phase")), _AGE],
-    "serviceaccounts": [_NAME, ("Secrets", _count("secrets")), _AGE],
-    "secrets": [_NAME, ("Type", _at("type")), ("Data", _count("data")), _AGE],
-    "configmaps": [
-        _NAME,
-        ("Data", lambda o: len(o.get("data") or ()) + len(o.get("binaryData") or ())),
-        _AGE,
-    ],
+    "statefulsets": [_NAME, ("Ready", _ready), _AGE],
     "events": [
-        ("Last Seen", lambda obj: age(_get(obj, "lastTimestamp"))),
-        ("Type", _at("type")),
-        ("Reason", _at("reason")),
+        ("Last Seen", lambda event: age(_get(event, "lastTimestamp"))),
+        ("Type", lambda event: event.get("type", "")),
+        ("Reason", lambda event: event.get("reason", "")),
         ("Object", _involved),
-        ("*Subobject", _at("involvedObject", "fieldPath")),
-        ("*Source", _at("source", "component")),
-        ("Message", lambda obj: str(_get(obj, "message")).strip()),
-        ("*First Seen", lambda obj: age(_get(obj, "firstTimestamp"))),
-        ("*Count", _at("count", default=1)),
-        ("*Name", _at("metadata", "name")),
+        ("Message", lambda event: str(_get(event, "message")).strip()),
     ],
-    "statefulsets": [_NAME, ("Ready", _ready_of("readyReplicas")), _AGE, *_TEMPLATES],
-    "jobs": [
-        _NAME,
-        ("Status", _job_status),
-        (
-            "Completions",
-            lambda o: f"{_get(o, 'status', 'succeeded', default=0)}/{_get(o, 'spec', 'completions')}",
-        ),
-        ("Duration", _duration),
-        _AGE,
-        *_TEMPLATES,
-    ],
-    "clusterrolebindings": _BINDINGS,
-    "rolebindings": _BINDINGS,
-    "clusterroles": _ROLES,
-    "roles": _ROLES,
 }
+"""Other resources have a name and an age; nothing has the further columns of `-o wide`."""
 
 
 def table(plural: str, items: list[Object], metadata: Object, include: str) -> Object:
@@ -230,18 +152,13 @@ def table(plural: str, items: list[Object], metadata: Object, include: str) -> O
 
 
 def _column(name: str) -> Object:
-    plain = name.removeprefix(_WIDE)
-    form = "name" if plain == "Name" else ""
-    priority = int(name.startswith(_WIDE))
-    return {"name": plain, "type": "string", "format": form, "description": "", "priority": priority}
+    form = "name" if name == "Name" else ""
+    return {"name": name, "type": "string", "format": form, "description": "", "priority": 0}
 
 
 def _shown(obj: Object, include: str) -> Object | None:
+    """What goes with a row: nothing, all of the object, or its metadata."""
     if include == "None":
         return None
-    return obj if include == "Object" else partial(obj)
-
-
-def partial(obj: Object) -> Object:
-    """An object's metadata alone."""
-    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+    partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+    return obj if include == "Object" else partial

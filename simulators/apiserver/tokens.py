@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from simulators.apiserver.kinds import of
 from simulators.apiserver.objects import Object, User, timestamp
-from simulators.apiserver.status import StatusError, bad_request, invalid, not_found
+from simulators.apiserver.status import bad_request, invalid, not_found, not_simulated, wrong_uid
 
 if TYPE_CHECKING:
     from simulators.apiserver.config import Config
@@ -28,7 +28,6 @@ LONGEST_SECONDS = 1 << 32
 DEFAULT_SECONDS = 3600
 _CLAIM = "kubernetes.io"
 _EXTRA = "authentication.kubernetes.io"
-_BOUND = {"Pod": "pods", "Secret": "secrets"}
 
 
 class Tokens:
@@ -45,10 +44,14 @@ class Tokens:
         self._own = config.audiences
         self._store = store
         self._decisions = decisions
-        self._private = config.signing_key.read_text()
+        # Read once: parsing and checking an RSA key takes ten times as long as signing with it.
+        private = serialization.load_pem_private_key(config.signing_key.read_bytes(), password=None)
+        if not isinstance(private, rsa.RSAPrivateKey):
+            raise ValueError(f"expected an RSA key in {config.signing_key}, seen: {type(private).__name__}")  # noqa: TRY004 - a wrong file, not a wrong call
         public = serialization.load_pem_public_key(config.public_key.read_bytes())
         if not isinstance(public, rsa.RSAPublicKey):
             raise ValueError(f"expected an RSA key in {config.public_key}, seen: {type(public).__name__}")  # noqa: TRY004 - a wrong file, not a wrong call
+        self._private = private
         self._public = public
         der = self._public.public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -124,38 +127,29 @@ class Tokens:
     def _bound(self, namespace: str, account: str, reference: Object | None) -> Object:
         if reference is None:
             return {}
-        kind = reference.get("kind", "")
-        if kind not in _BOUND:
-            raise bad_request(
-                f"cannot bind token to object of type {reference.get('apiVersion')}, Kind={kind}"
-            )
-        resource, name = of(_BOUND[kind]), reference.get("name", "")
-        found = self._store.get(resource, namespace, name)
+        pods, name = of("pods"), reference.get("name", "")
+        if reference.get("kind") != "Pod":
+            raise not_simulated("tokens bound to anything but pods")
+        found = self._store.get(pods, namespace, name)
         if found is None:
-            raise not_found(resource, name)
+            raise not_found(pods, name)
         uid = found["metadata"]["uid"]
         if reference.get("uid") not in {None, "", uid}:
-            text = (
-                f'Operation cannot be fulfilled on {resource.plural} "{name}": the UID in the bound object '
-                f"reference ({reference['uid']}) does not match the UID in record. The object might have been "
-                "deleted and then recreated"
-            )
-            raise StatusError(409, "Conflict", text, {"name": name, "kind": resource.plural})
-        if kind == "Pod" and found["spec"].get("serviceAccountName") != account:
+            raise wrong_uid("pods", name, reference["uid"], uid)
+        if found["spec"].get("serviceAccountName") != account:
             other = "to pod running with different serviceaccount name."
             raise bad_request(f'cannot bind token for serviceaccount "{account}" {other}')
-        bound: Object = {kind.lower(): {"name": name, "uid": uid}}
-        node = self._store.get(of("nodes"), "", found.get("spec", {}).get("nodeName", ""))
+        bound: Object = {"pod": {"name": name, "uid": uid}}
+        node = self._store.get(of("nodes"), "", found["spec"].get("nodeName", ""))
         if node is not None:
             bound["node"] = {"name": node["metadata"]["name"], "uid": node["metadata"]["uid"]}
         return bound
 
-    def user(self, token: str, audiences: tuple[str, ...] = ()) -> tuple[User, list[str]] | None:
-        """Who a token stands for, and which of the audiences it has; None when it is not valid.
+    def user(self, token: str) -> User | None:
+        """Who a token stands for; None when it is not valid.
 
         Args:
             token: as it came.
-            audiences: one of these is wanted; the server's own by default.
         """
         unchecked = {"verify_exp": False, "verify_nbf": False, "verify_aud": False, "verify_iat": False}
         try:
@@ -168,20 +162,18 @@ class Tokens:
                 options=unchecked,  # type: ignore[arg-type]  # a TypedDict of these
             )
             claim, decide = claims[_CLAIM], self._decisions
-            wanted = audiences or self._own
             current = decide.token_unexpired(claims["nbf"], claims["exp"], time.time())
-            if not current or not decide.audience_accepted(claims["aud"], wanted):
+            if not current or not decide.audience_accepted(claims["aud"], self._own):
                 return None
             if not self._alive(claim):
                 return None
-            user = _user(claim, str(claims["jti"]))
+            return _user(claim, str(claims["jti"]))
         except (jwt.InvalidTokenError, KeyError, TypeError, AttributeError):
             return None
-        return user, [audience for audience in claims["aud"] if audience in wanted]
 
     def _alive(self, claim: Object) -> bool:
         namespace = claim["namespace"]
-        named = {"serviceaccount": "serviceaccounts", "pod": "pods", "secret": "secrets"}
+        named = {"serviceaccount": "serviceaccounts", "pod": "pods"}
         for member, plural in named.items():
             if member in claim:
                 found = self._store.get(of(plural), namespace, claim[member]["name"])

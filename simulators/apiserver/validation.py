@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from simulators.apiserver.status import missing
+from simulators.apiserver.status import missing, not_simulated
 
 if TYPE_CHECKING:
     from simulators.apiserver.objects import Object
@@ -15,8 +15,6 @@ _REQUIRED = {
     "Pod": ("spec.containers",),
     "StatefulSet": ("spec.selector", _TEMPLATE),
     "Deployment": ("spec.selector", _TEMPLATE),
-    "ReplicaSet": ("spec.selector", _TEMPLATE),
-    "DaemonSet": ("spec.selector", _TEMPLATE),
     "Job": (_TEMPLATE,),
     "RoleBinding": _ROLE,
     "ClusterRoleBinding": _ROLE,
@@ -27,6 +25,7 @@ _ITEMS = {
     "ClusterRoleBinding": (("subjects", "kind"), ("subjects", "name")),
     "MutatingWebhookConfiguration": (("webhooks", "name"), ("webhooks", "clientConfig")),
 }
+_NOT_SIMULATED = {"StatefulSet": ("spec.volumeClaimTemplates", "spec.updateStrategy.rollingUpdate.partition")}
 _JOB_POLICIES = {"OnFailure", "Never"}
 
 
@@ -38,7 +37,7 @@ def check(obj: Object, group: str) -> None:
         group: of its kind.
 
     Raises:
-        StatusError: a field is missing (422).
+        StatusError: a field is missing (422), or not simulated (501).
     """
     kind, name = obj["kind"], obj["metadata"]["name"]
     for path in _REQUIRED.get(kind, ()):
@@ -53,6 +52,9 @@ def check(obj: Object, group: str) -> None:
         problem = 'Required value: valid values: "OnFailure", "Never"'
         field = "spec.template.spec.restartPolicy"
         raise missing(kind, group, name=name, field=field, problem=problem)
+    for path in _NOT_SIMULATED.get(kind, ()):
+        if _at(obj, path):
+            raise not_simulated(path)
 
 
 def _at(obj: Any, path: str) -> Any:

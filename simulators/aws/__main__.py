@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from .app import serve
+from .app import ABOUT, serve
 from .config import Config, ConfigurationError, load
 from .faults import chosen
 
@@ -29,8 +29,10 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m simulators.aws", description=__doc__)
     parser.add_argument("config", type=Path, help="the configuration file")
+    parser.add_argument("--version", action="version", version=ABOUT)
+    path = parser.parse_args().config
     try:
-        asyncio.run(_run(load(parser.parse_args().config)))
+        asyncio.run(_run(load(path)))
     except (ConfigurationError, OSError) as error:
         sys.stderr.write(f"aws gateway: {error}\n")
         return 2

@@ -30,7 +30,7 @@ from .metadata import Metadata
 from .proxy import Proxy, Routes, start
 from .service_accounts import ServiceAccounts
 from .sigv4 import Verifier
-from .sites import chart_answer, issuer_answer
+from .sites import GITHUB, chart_answer, github_answer, issuer_answer
 from .sts import Sts
 from .webhook import PodIdentityWebhook
 from .webidentity import WebIdentity
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     import asyncio
 
     from .decisions import Decisions
+
+ABOUT = "simulated AWS: the conformance suite's gateway in front of moto"
+"""Told by --version and by the first line of the log."""
 
 # How long a call in work may take when the gateway is told to stop; a held one takes minutes.
 _STOP_SECONDS = 0.25
@@ -81,7 +84,7 @@ class Gateway:
             accounts=config.accounts,
         )
         self._apis = {
-            "sts": Sts(verifier, web_identity).answer,
+            "sts": Sts(verifier, web_identity, decisions).answer,
             "iam": Iam(verifier, self.backend, decisions).answer,
             "eks": Eks(verifier, self.clusters, decisions).answer,
         }
@@ -99,7 +102,7 @@ class Gateway:
     def other_hosts(self) -> frozenset[str]:
         """Give the served host names that are not AWS's."""
         repository = self.config.chart_repository
-        return self.clusters.issuer_hosts() | ({repository.host} if repository else set())
+        return self.clusters.issuer_hosts() | {GITHUB} | ({repository.host} if repository else set())
 
     async def answer(self, request: Request, call: Call) -> Answer:
         """Answer a request to one of the served hosts.
@@ -111,6 +114,8 @@ class Gateway:
         repository = self.config.chart_repository
         if repository and request.host == repository.host:
             return await chart_answer(request, repository, call)
+        if request.host == GITHUB:
+            return github_answer(request, call)
         if request.host in self.clusters.issuer_hosts():
             return issuer_answer(request, self.clusters, call)
         there = endpoint(request.host)
@@ -241,6 +246,8 @@ async def serve(config: Config, decisions: Decisions, stop: asyncio.Event) -> No
         OSError: An address cannot be bound, or a file cannot be written.
     """
     async with running(config, decisions) as addresses:
+        sys.stderr.write(f"{ABOUT}\n")
+        sys.stderr.flush()
         _announce(config.ready, {**addresses, "pid": os.getpid()})
         await stop.wait()
 

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 
@@ -19,7 +20,10 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m simulators.aws.backend", description=__doc__)
     parser.add_argument("--ready", type=Path, required=True, help="written when moto answers")
+    about = f"simulated AWS: moto {version('moto')} as the backend of the conformance suite's gateway"
+    parser.add_argument("--version", action="version", version=about)
     ready: Path = parser.parse_args().ready
+    sys.stderr.write(f"{about}\n")
     # Settings of the machine would change what moto does; MOTO_ACCOUNT_ID even beats the account header.
     for name in [name for name in os.environ if name.startswith(("MOTO_", "AWS_"))]:
         del os.environ[name]

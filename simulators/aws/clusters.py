@@ -29,6 +29,13 @@ class Clusters:
         """Add a cluster, or change the one of that account, region and name."""
         self._clusters[cluster.account, cluster.region, cluster.name] = cluster
 
+    def remove(self, name: str) -> bool:
+        """Take the clusters of a name away; False when there was none."""
+        known = [key for key in self._clusters if key[2] == name]
+        for key in known:
+            del self._clusters[key]
+        return bool(known)
+
     def find(self, account: str, region: str, name: str) -> Cluster | None:
         """Look a cluster up."""
         return self._clusters.get((account, region, name))

@@ -64,6 +64,7 @@ class Control:
                 web.put("/node-identities/{name}", self._put_node),
                 web.delete("/node-identities/{name}", self._delete_node),
                 web.put("/clusters/{name}", self._put_cluster),
+                web.delete("/clusters/{name}", self._delete_cluster),
             ]
         )
         return application
@@ -117,6 +118,10 @@ class Control:
         fields = {field.name for field in dataclasses.fields(Cluster)}
         wanted = {**await _object(request, fields), "name": request.match_info["name"]}
         self.clusters.put(build(Cluster, wanted, "cluster"))
+        return web.json_response({})
+
+    async def _delete_cluster(self, request: web.Request) -> web.Response:
+        _require(self.clusters.remove(request.match_info["name"]), "no such cluster")
         return web.json_response({})
 
 

@@ -10,7 +10,7 @@ import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import trust
+from . import documents, trust
 from .hosts import is_aws
 
 if TYPE_CHECKING:
@@ -85,6 +85,31 @@ def _principal_may_call(role: str, principal_account: str, resource_account: str
     return not role and principal_account == resource_account
 
 
+def _identity_told(role: str) -> bool:  # noqa: ARG001  # whoever it is
+    # STS tells it to whoever can sign, whatever the policies.
+    return True
+
+
+def _policy_meant(arn: str, account: str) -> str:  # noqa: ARG001  # whoever attaches it
+    return arn
+
+
+def _audience_kept(audience: str) -> str:
+    return audience
+
+
+def _policy_kept(document: str) -> str:
+    return document
+
+
+def _caller_told(role: str, account: str, arn: str) -> tuple[str, str]:  # noqa: ARG001  # whoever it is
+    return account, arn
+
+
+def _issuer_told(issuer: str) -> str:
+    return issuer
+
+
 def _host_served(host: str, port: int, others: frozenset[str]) -> bool:
     return port == 443 and (is_aws(host) or host in others)
 
@@ -116,6 +141,13 @@ class Decisions:
         audience_accepted: (audiences of the token, client ids) -> one of them is registered.
         trust_allows: (policy document, context) -> the judgement of the trust policy.
         principal_may_call: (role name or "", its account, account of the resource) -> IAM and EKS let it.
+        identity_told: (role name or "") -> GetCallerIdentity answers, whatever the role's policies.
+        trust_fault: (document) -> what is wrong with a trust policy, or an empty text.
+        policy_meant: (ARN, account) -> ARN of the policy that AttachRolePolicy attaches.
+        audience_kept: (audience) -> what IAM keeps of an audience of an OIDC provider.
+        policy_kept: (document) -> what IAM keeps of a policy or trust policy.
+        caller_told: (role name or "", account, ARN) -> account and ARN that GetCallerIdentity tells.
+        issuer_told: (issuer) -> what DescribeCluster tells.
         host_served: (host, port, other served hosts) -> the proxy terminates TLS for it.
         node_identity_granted: (granted through control) -> instance metadata answers.
         webhook_injects: (annotations of the service account) -> the pod is changed.
@@ -135,6 +167,13 @@ class Decisions:
     audience_accepted: Callable[[tuple[str, ...], tuple[str, ...]], bool] = _audience_accepted
     trust_allows: Callable[[str, trust.Context], trust.Judgement] = trust.evaluate
     principal_may_call: Callable[[str, str, str], bool] = _principal_may_call
+    identity_told: Callable[[str], bool] = _identity_told
+    trust_fault: Callable[[str], str] = documents.trust_fault
+    policy_meant: Callable[[str, str], str] = _policy_meant
+    audience_kept: Callable[[str], str] = _audience_kept
+    policy_kept: Callable[[str], str] = _policy_kept
+    caller_told: Callable[[str, str, str], tuple[str, str]] = _caller_told
+    issuer_told: Callable[[str], str] = _issuer_told
     host_served: Callable[[str, int, frozenset[str]], bool] = _host_served
     node_identity_granted: Callable[[bool], bool] = _node_identity_granted
     webhook_injects: Callable[[Mapping[str, str]], bool] = _webhook_injects

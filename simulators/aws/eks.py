@@ -60,15 +60,16 @@ class Eks:
         cluster = self._clusters.find(identity.account, endpoint.region, name)
         if cluster is None:
             raise AwsError("ResourceNotFoundException", f"No cluster found for name: {name}.")
-        return rest_answer({"cluster": _described(cluster)})
+        issuer = self._decisions.issuer_told(cluster.issuer or "")
+        return rest_answer({"cluster": _described(cluster, issuer)})
 
 
 def _arn(region: str, account: str, name: str) -> str:
     return f"arn:{partition(region)}:eks:{region}:{account}:cluster/{name}"
 
 
-def _described(cluster: Cluster) -> dict[str, Any]:
-    identity = {"identity": {"oidc": {"issuer": cluster.issuer}}} if cluster.issuer else {}
+def _described(cluster: Cluster, issuer: str) -> dict[str, Any]:
+    identity = {"identity": {"oidc": {"issuer": issuer}}} if issuer else {}
     return {
         "name": cluster.name,
         "arn": _arn(cluster.region, cluster.account, cluster.name),

@@ -1,4 +1,4 @@
-"""What is not an API: the clusters' OIDC issuers and the Helm chart repository."""
+"""What is not an API: the clusters' OIDC issuers, the Helm chart repository, and GitHub's sign-in pages."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from .calls import Call
     from .clusters import Clusters
     from .config import ChartRepository
+
+GITHUB = "github.com"
+"""Teleport asks it, before it takes a GitHub connector, whether an organisation signs in elsewhere."""
 
 _TYPES = {".yaml": "text/yaml", ".tgz": "application/gzip", ".prov": "application/pgp-signature"}
 
@@ -53,6 +56,17 @@ async def chart_answer(request: Request, repository: ChartRepository, call: Call
     # A thread, since a chart is big enough to hold other calls up.
     content = await asyncio.to_thread(path.read_bytes)
     return Answer(200, content, _TYPES.get(path.suffix, "application/octet-stream"))
+
+
+def github_answer(request: Request, call: Call) -> Answer:
+    """Answer as GitHub does for an organisation without a sign-in page of its own: there is none.
+
+    Args:
+        request: A request to GitHub's host.
+        call: Gets what was asked.
+    """
+    call.service, call.action = "github", f"{request.method} {request.path}"
+    return _not_found(call, "no organisation signs in elsewhere, and nothing else of GitHub is here")
 
 
 def _discovery(issuer: str) -> dict[str, object]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .answers import Answer, AwsError, Protocol, Request, protocol_of, query_answer
+from .hosts import partition
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from .calls import Call
+    from .decisions import Decisions
     from .hosts import Endpoint
     from .sigv4 import Verifier
     from .webidentity import WebIdentity
@@ -23,11 +25,13 @@ class Sts:
     Args:
         verifier: Tells who signed.
         web_identity: Decides on web identity tokens.
+        decisions: What is decided and how.
     """
 
-    def __init__(self, verifier: Verifier, web_identity: WebIdentity) -> None:
+    def __init__(self, verifier: Verifier, web_identity: WebIdentity, decisions: Decisions) -> None:
         self._verifier = verifier
         self._web_identity = web_identity
+        self._decisions = decisions
 
     async def answer(self, request: Request, endpoint: Endpoint, call: Call) -> Answer:
         """Answer one call.
@@ -53,8 +57,14 @@ class Sts:
         self, request: Request, endpoint: Endpoint, call: Call, protocol: Protocol
     ) -> Answer:
         identity = await self._verifier.verify(request, endpoint, call)
-        call.answer = {"account": identity.account, "arn": identity.arn}
-        result = {"Arn": identity.arn, "UserId": identity.user_id, "Account": identity.account}
+        if not self._decisions.identity_told(identity.role):
+            raise AwsError(
+                "AccessDenied", f"User: {identity.arn} is not authorized to perform: sts:GetCallerIdentity"
+            )
+        own = identity.arn if identity.role else _in_partition(identity.arn, endpoint.region)
+        account, arn = self._decisions.caller_told(identity.role, identity.account, own)
+        call.answer = {"account": account, "arn": arn}
+        result = {"Arn": arn, "UserId": identity.user_id, "Account": account}
         return query_answer("sts", protocol, "GetCallerIdentity", result)
 
     async def _assume_role_with_web_identity(
@@ -77,6 +87,12 @@ class Sts:
             "SubjectFromWebIdentityToken": token.subject,
         }
         return query_answer("sts", protocol, "AssumeRoleWithWebIdentity", result)
+
+
+def _in_partition(arn: str, region: str) -> str:
+    """A user's ARN where it was asked for: the run's account is the reader's in every partition."""
+    _, _, rest = arn.removeprefix("arn:").partition(":")
+    return f"arn:{partition(region)}:{rest}"
 
 
 def _expiration(when: datetime, protocol: Protocol) -> Any:

@@ -28,6 +28,8 @@ name a file below one name it in that folder.
 
 `python -m simulators.kubelet --check` only tells whether this machine allows "mount-namespace".
 
+`--version` tells what this is.
+
 SIGTERM ends all pods' processes and then the kubelet (0). If the kubelet is killed, the kernel
 kills its pods. Exit codes: 2 it broke, 3 this machine does not allow the isolation, 4 the
 configuration is wrong.
@@ -49,6 +51,9 @@ from simulators.kubelet.config import ConfigError, load
 from simulators.kubelet.faults import chosen
 from simulators.kubelet.kubelet import CannotRunError, run
 
+ABOUT = "simulated kubelet of the conformance suite: pods are local processes, no containers"
+"""Told by --version and by the first line of the log."""
+
 
 def main(arguments: list[str]) -> int:
     """Run the kubelet.
@@ -59,21 +64,28 @@ def main(arguments: list[str]) -> int:
     Returns:
         The exit code.
     """
-    if arguments == ["--check"]:
-        return _check()
+    if arguments in (["--version"], ["--check"]):
+        return _check() if arguments == ["--check"] else _tell()
     if len(arguments) != 1:
         return _fail(
             4, "expected one argument, the configuration file: python -m simulators.kubelet CONFIG.json"
         )
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     try:
-        asyncio.run(run(load(Path(arguments[0])), chosen(os.environ)))
+        config = load(Path(arguments[0]))
+        logging.getLogger("simulators.kubelet").info(ABOUT)
+        asyncio.run(run(config, chosen(os.environ)))
     except ConfigError as error:
         return _fail(4, str(error))
     except CannotRunError as error:
         return _fail(3, str(error))
     except (ApiError, OSError, ssl.SSLError, ValueError, KeyError) as error:
         return _fail(2, f"{type(error).__name__}: {error}")
+    return 0
+
+
+def _tell() -> int:
+    sys.stdout.write(f"{ABOUT}\n")
     return 0
 
 

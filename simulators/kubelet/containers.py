@@ -86,6 +86,7 @@ class Container:
         self._around = around
         self._attempts = 0
         self._process: processes.Process | None = None
+        self._command: processes.Command | None = None
         self._target: Target | None = None
         self._ended = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -132,6 +133,19 @@ class Container:
         self._stopping.set()
         if self._process:
             self._process.kill()
+
+    def inside(self, argv: list[str]) -> processes.Command:
+        """A command that sees what the running program sees.
+
+        Args:
+            argv: of the command.
+
+        Raises:
+            LookupError: the container does not run; with the text that a real kubelet shows.
+        """
+        if self._process is None or self._command is None:
+            raise LookupError(f'container not found ("{self.name}")')
+        return _within(self._process, self._command, argv)
 
     def log(self, *, previous: bool) -> Log:
         """What it printed.
@@ -243,7 +257,7 @@ class Container:
             self._note("Failed", f"Error: {error}", warning=True)
             return self._over(Terminated(128, "StartError", str(error), started, datetime.now(UTC), identity))
         self._note("Started", f"Started container {self.name}")
-        self._process = process
+        self._process, self._command = process, command
         if self._stopping.is_set():
             process.kill()
         self.status.state = Running(started, identity)
@@ -314,8 +328,7 @@ class Container:
             return located.get(number, number)
 
         async def execute(argv: list[str], seconds: float) -> tuple[int, str]:
-            inside = process.pid if command.isolation == "mount-namespace" else None
-            return await processes.run(replace(command, argv=argv, enter=inside), seconds)
+            return await processes.run(_within(process, command, argv), seconds)
 
         return Target(locate, execute, self._around.session)
 
@@ -346,3 +359,9 @@ class Container:
             attempt = await self._target.attempt({**hook, "timeoutSeconds": grace})
             if not attempt.succeeded:
                 self._note("FailedPreStopHook", f"PreStopHook failed: {attempt.message}", warning=True)
+
+
+def _within(process: processes.Process, command: processes.Command, argv: list[str]) -> processes.Command:
+    """A command beside a running program: same variables, folder and, where it has some, namespaces."""
+    inside = process.pid if command.isolation == "mount-namespace" else None
+    return replace(command, argv=argv, enter=inside)

@@ -9,6 +9,7 @@ import dataclasses
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from simulators import noted
 from simulators.kubelet.decisions import Decisions
 
 if TYPE_CHECKING:
@@ -47,4 +48,5 @@ def chosen(environ: Mapping[str, str]) -> Decisions:
     Args:
         environ: of the program.
     """
-    return FAULTS.get(environ.get(VARIABLE, ""), dataclasses.replace)(Decisions())
+    decisions = FAULTS.get(environ.get(VARIABLE, ""), dataclasses.replace)(Decisions())
+    return noted(decisions, "kubelet", environ)

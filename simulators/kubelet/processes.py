@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simulators.kubelet.objects import Isolation, Mount
@@ -21,7 +21,7 @@ SANDBOX = Path(__file__).with_name("sandbox.py")
 LAST_OUTPUT_SECONDS = 1.0
 
 Output = Callable[[bytes], None]
-"""Takes a process's output, standard output and standard error together, as it comes."""
+"""Takes a process's output as it comes."""
 
 
 class StartError(Exception):
@@ -56,7 +56,7 @@ class Command:
 class Process:
     """A running process and its descendants."""
 
-    def __init__(self, process: asyncio.subprocess.Process, pid: int, pump: asyncio.Task[None]) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, pid: int, pump: asyncio.Future[Any]) -> None:
         self._process = process
         self._pump = pump
         self.pid = pid
@@ -85,39 +85,45 @@ class Process:
         return code if code >= 0 else 128 - code
 
 
-async def start(command: Command, output: Output) -> Process:
+async def start(
+    command: Command, output: Output, errors: Output | None = None, stdin: int | None = None
+) -> Process:
     """Start a process and return once its program runs.
 
     Args:
         command: what to start.
         output: takes what it prints.
+        errors: takes its standard error; without it `output` does.
+        stdin: descriptor of its standard input, which stays the caller's; None for an empty one.
 
     Raises:
         StartError: it cannot be started.
     """
     status, status_end = os.pipe()
-    printed, printed_end = os.pipe()
-    spec = asdict(command) | {"parent": os.getpid(), "status": status_end}
-    pump = asyncio.ensure_future(_pump(printed, output))
+    outputs = [output] if errors is None else [output, errors]
+    pipes = [os.pipe() for _ in outputs]
+    ends = [end for _, end in pipes]
+    spec = asdict(command) | {"parent": os.getpid(), "status": status_end, "stdin": stdin}
+    pump = asyncio.gather(*(_pump(pipe[0], taker) for pipe, taker in zip(pipes, outputs, strict=True)))
     try:
-        with tempfile.TemporaryFile() as stdin:  # it has no name that others could open
-            stdin.write(json.dumps(spec).encode())
-            stdin.seek(0)
+        with tempfile.TemporaryFile() as file:  # it has no name that others could open
+            file.write(json.dumps(spec).encode())
+            file.seek(0)
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-I",
                 "-S",
                 str(SANDBOX),
                 env=command.environment,
-                stdin=stdin,
-                stdout=printed_end,
-                stderr=printed_end,
-                pass_fds=[status_end],
+                stdin=file,
+                stdout=ends[0],
+                stderr=ends[-1],
+                pass_fds=[status_end] if stdin is None else [status_end, stdin],
                 start_new_session=True,
             )
     finally:
-        os.close(status_end)
-        os.close(printed_end)
+        for end in (status_end, *ends):
+            os.close(end)
     reports = bytearray()
     await _pump(status, reports.extend)
     pid = process.pid

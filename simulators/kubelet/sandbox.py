@@ -7,6 +7,7 @@ standard input as JSON (it may hold secrets, so it is never an argument):
     isolation    "mount-namespace" or "none"
     parent       process id of the kubelet: the process dies when that one does
     status       file descriptor that takes one JSON object per line: {"pid": n}, {"error": text}
+    stdin        file descriptor that becomes the program's standard input, or null for an empty one
     argv         program and arguments; the program is looked up in PATH
     environment  of the program; not taken from this process's own, to which Python adds LC_CTYPE
     cwd          working directory
@@ -234,7 +235,7 @@ def enter(pid: int) -> None:
 def wait_for(child: int) -> None:
     """End as the child ends, with the exit code a container runtime would report."""
     silence = os.open(os.devnull, os.O_RDWR)
-    for stream in (1, 2):  # the log ends when the container does, not when this process does
+    for stream in (0, 1, 2):  # what the program closes is closed, though this process lives on
         os.dup2(silence, stream)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
@@ -294,7 +295,10 @@ def isolate(spec: dict[str, Any], report: int) -> None:
 def main() -> None:
     """Read what to start from standard input and become it."""
     spec = json.loads(sys.stdin.buffer.read())
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    source: int | None = spec["stdin"]
+    given = os.open(os.devnull, os.O_RDONLY) if source is None else source
+    os.dup2(given, 0)
+    os.close(given)
     report: int = spec["status"]
     os.set_inheritable(report, False)
     try:

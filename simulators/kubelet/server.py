@@ -1,4 +1,4 @@
-"""The kubelet API, as the API server calls it: logs and the list of pods, over mutual TLS."""
+"""The kubelet API, as the API server calls it: logs, commands and the list of pods, over mutual TLS."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from simulators.kubelet.execution import execute
 from simulators.kubelet.logs import Options, stream
 from simulators.kubelet.pods import PodWorker
 
 if TYPE_CHECKING:
     from simulators.kubelet.config import Config
+    from simulators.kubelet.containers import Container
     from simulators.kubelet.objects import Object
 
 Workers = Callable[[], list[PodWorker]]
@@ -47,12 +49,7 @@ def application(workers: Workers) -> web.Application:
         return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
 
     async def container_logs(request: web.Request) -> web.StreamResponse:
-        place, query = request.match_info, dict(request.query)
-        try:
-            worker = _find(workers(), place["namespace"], place["pod"])
-            container = worker.container(place["container"])
-        except LookupError as error:
-            return web.Response(status=404, text=str(error.args[0]))
+        container, query = _container(workers(), request), dict(request.query)
         try:
             log = container.log(previous=query.get("previous") == "true")
             options = Options.parse(query)
@@ -65,24 +62,43 @@ def application(workers: Workers) -> web.Application:
         await response.write_eof()
         return response
 
-    async def not_offered(request: web.Request) -> web.Response:
-        return web.Response(status=501, text=f"the lab's kubelet does not offer {request.path.split('/')[1]}")
+    async def command(request: web.Request) -> web.StreamResponse:
+        container = _container(workers(), request)
+        try:
+            wanted = container.inside(request.query.getall("command", []))
+        except LookupError as error:
+            return web.Response(status=500, text=str(error.args[0]))
+        return await execute(request, wanted)
 
     app = web.Application()
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/pods", pods)
     app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", container_logs)
-    for name in ("exec", "attach", "portForward", "run"):
-        app.router.add_route("*", f"/{name}/{{rest:.*}}", not_offered)
+    app.router.add_route("*", "/exec/{namespace}/{pod}/{container}", command)
+    for name in ("attach", "portForward", "run"):
+        app.router.add_route("*", f"/{name}/{{rest:.*}}", _not_offered)
     return app
 
 
-def _find(workers: list[PodWorker], namespace: str, name: str) -> PodWorker:
+async def _not_offered(request: web.Request) -> web.Response:
+    return web.Response(status=501, text=f"the lab's kubelet does not offer {request.path.split('/')[1]}")
+
+
+def _container(workers: list[PodWorker], request: web.Request) -> Container:
+    """The container that a path names.
+
+    Raises:
+        web.HTTPNotFound: there is none.
+    """
+    namespace, name = request.match_info["namespace"], request.match_info["pod"]
     for worker in workers:
         meta = worker.pod["metadata"]
         if (meta["namespace"], meta["name"]) == (namespace, name):
-            return worker
-    raise LookupError(f'pod "{name}" not found in namespace "{namespace}"')
+            try:
+                return worker.container(request.match_info["container"])
+            except LookupError as error:
+                raise web.HTTPNotFound(text=str(error.args[0])) from error
+    raise web.HTTPNotFound(text=f'pod "{name}" not found in namespace "{namespace}"')
 
 
 @asynccontextmanager

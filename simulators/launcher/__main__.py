@@ -1,4 +1,7 @@
-"""`python -m simulators.launcher --socket PATH --ready PATH`: imports the simulators once, then forks them."""
+"""`python -m simulators.launcher --socket PATH --ready PATH`: imports the simulators once, then forks them.
+
+With `--program NAME=MODULE` it does the same for other programs, which then are all that it serves.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +35,23 @@ IMPORTED = (
     "simulators.apiserver.server",
     "simulators.aws.app",
     "simulators.kubelet.kubelet",
+    "simulators.teleport.agent",
+    "simulators.teleport.faults",
+    "simulators.teleport.kubeconfig",
+    "simulators.teleport.server",
     "simulators.teleport.tctl",
     "simulators.teleport.teleport",
+    "simulators.teleport.texts",
     "simulators.teleport.tsh",
 )
 """What the programs import; whatever they want besides costs each of them anew."""
+
+
+ABOUT = "launcher of the conformance suite: everything that it starts is simulated"
+"""Told by --version and by the first line of the log."""
+
+ABOUT_OTHERS = "launcher of the conformance suite: starts programs that are not simulated: "
+"""The same where it was given programs."""
 
 
 def main() -> int:
@@ -48,13 +63,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m simulators.launcher", description=__doc__)
     parser.add_argument("--socket", type=Path, required=True, help="Unix socket to listen on")
     parser.add_argument("--ready", type=Path, required=True, help="written when it listens")
+    parser.add_argument(
+        "--program", action="append", metavar="NAME=MODULE", help="to serve in place of the simulators"
+    )
+    parser.add_argument(
+        "--import", action="append", metavar="MODULE", dest="imported", help="what those programs import"
+    )
+    parser.add_argument("--version", action="version", version=ABOUT)
     arguments = parser.parse_args()
+    programs, imported, about = PROGRAMS, IMPORTED, ABOUT
+    if arguments.program:
+        programs = dict(program.partition("=")[::2] for program in arguments.program)
+        imported, about = tuple(arguments.imported or ()), ABOUT_OTHERS + ", ".join(programs)
+    sys.stderr.write(f"{about}\n")
     # moto reads these when it is imported, and must not ask for AWS's addresses or images.
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
-    for name in IMPORTED:
+    for name in imported:
         importlib.import_module(name)
     try:
-        launcher = Launcher(arguments.socket, PROGRAMS)
+        launcher = Launcher(arguments.socket, programs)
     except OSError as error:
         sys.stderr.write(f"launcher: cannot listen on {arguments.socket}: {error}\n")
         return 2

@@ -1,19 +1,21 @@
 """`python -I -S client.py SOCKET PROGRAM [ARGUMENT …]`: asks the launcher for a program and stands in for it.
 
-Standard library only, and little of it: this is what each call of a simulated `tsh` costs. The fork gets this
-process's standard streams, environment and working directory; SIGTERM, SIGINT and SIGHUP are passed on; when
-this process is killed, the launcher kills the fork.
+Standard library only, and of it only what is written in C: this is what each call of a simulated `tsh` costs,
+and `signal` and `socket` would double it. The fork gets this process's standard streams, environment and working
+directory; SIGTERM, SIGINT and SIGHUP are passed on; when this process is killed, the launcher kills the fork.
 
 Exit status: the fork's own; 128 plus the signal that ended it; 125 when the launcher could not be asked.
 """
 
+import _signal  # type: ignore[import-not-found]  # part of CPython, without a stub
+import _socket
 import os
-import signal
-import socket
 import sys
 
 FAILED = 125
-PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+PASSED_ON = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
+STREAMS = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
+"""Standard input, output and error, as the kernel takes a list of file descriptors."""
 
 
 def main(arguments: list[str]) -> int:
@@ -22,7 +24,7 @@ def main(arguments: list[str]) -> int:
     Args:
         arguments: Socket of the launcher, name of the program, its arguments.
     """
-    connection = socket.socket(socket.AF_UNIX)
+    connection = _socket.socket(_socket.AF_UNIX)
     environment = [f"{name}={value}" for name, value in os.environ.items()]
     # pathlib would cost more than all the rest.
     here = os.getcwd()  # noqa: PTH109  # see above
@@ -30,13 +32,13 @@ def main(arguments: list[str]) -> int:
     body = b"\0".join(os.fsencode(part) for part in parts)
     pending: list[int] = []
     for number in PASSED_ON:
-        signal.signal(number, lambda received, _: pending.append(received))
+        _signal.signal(number, lambda received, _: pending.append(received))
     try:
         connection.connect(arguments[0])
-        socket.send_fds(connection, [len(body).to_bytes(4, "big")], [0, 1, 2])
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, STREAMS)
+        connection.sendmsg([len(body).to_bytes(4, "big")], [rights])
         connection.sendall(body)
-        answers = connection.makefile("r", encoding="ascii")
-        pid = int(answers.readline() or "0")
+        pid = int(line(connection) or "0")
     except (OSError, ValueError) as error:
         sys.stderr.write(f"no program from the launcher at {arguments[0]}: {error}\n")
         return FAILED
@@ -51,11 +53,19 @@ def main(arguments: list[str]) -> int:
             pending.append(received)  # it has ended: its status is on the way
 
     for number in PASSED_ON:
-        signal.signal(number, pass_on)
+        _signal.signal(number, pass_on)
     for received in pending[:]:
         pass_on(received, None)
-    status = int(answers.readline() or FAILED)
+    status = int(line(connection) or FAILED)
     return status if status >= 0 else 128 - status
+
+
+def line(connection: _socket.socket) -> bytes:
+    """The next line of the launcher's answer; empty when it closed the connection."""
+    text = b""
+    while not text.endswith(b"\n") and (part := connection.recv(1)):
+        text += part
+    return text
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`python -m simulators.teleport PROGRAM ARGUMENT…`: simulated `teleport`, `tctl` or `tsh`.
 
 PROGRAM `texts` prints, as JSON, the texts that the imitated version shows, with where each is known from.
+`--version` alone tells what this is.
 
 CONFORMANCE_SIMULATED_TELEPORT chooses the imitated version, 13 (the default) or 17. Nothing else is told by
 environment save what the real programs read there (HTTPS_PROXY, SSL_CERT_FILE, TELEPORT_HOME, KUBECONFIG,
@@ -55,18 +56,22 @@ def main(
     except UsageError as error:
         sys.stderr.write(f"simulated Teleport: {error}\n")
         return 1
+    # The real ones have a command for their version only; nobody may have to guess what this is.
+    if program == "texts" or list(argv[1:]) == ["--version"]:
+        shown = {name: dataclasses.asdict(rows[imitation.major]) for name, rows in TEXTS.items()}
+        texts = json.dumps({"version": imitation.version, "texts": shown}, indent=1)
+        about = f"simulated {program} v{imitation.version}. {imitation.banner}"
+        sys.stdout.write(f"{texts if program == 'texts' else about}\n")
+        return 0
     if program == "tctl":
         from simulators.teleport import tctl  # noqa: PLC0415  # see above
 
         return tctl.main(argv[1:], environ, cwd, imitation)
     if program == "tsh":
         from simulators.teleport import tsh  # noqa: PLC0415  # see above
+        from simulators.teleport.faults import chosen  # noqa: PLC0415  # see above
 
-        return tsh.main(argv[1:], environ, cwd, imitation)
-    if program == "texts":
-        shown = {name: dataclasses.asdict(rows[imitation.major]) for name, rows in TEXTS.items()}
-        sys.stdout.write(json.dumps({"version": imitation.version, "texts": shown}, indent=1) + "\n")
-        return 0
+        return tsh.main(argv[1:], environ, cwd, imitation, decisions or chosen(environ))
     from simulators.teleport import teleport  # noqa: PLC0415  # see above
     from simulators.teleport.faults import chosen  # noqa: PLC0415  # see above
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from simulators.teleport.texts import Imitation
     from simulators.teleport.tunnel import Forward, SendData, SendHead
 
-FIRST_SECONDS, STEP_SECONDS, MAX_SECONDS = 0.6, 1.2, 6.0
-"""Pauses between attempts: a tenth of Teleport's (6, 12 and at most 60 s, halved at random), to save time."""
+FIRST_SECONDS, STEP_SECONDS, MAX_SECONDS = 0.2, 0.4, 2.0
+"""Pauses between attempts: a thirtieth of Teleport's (6, 12 and at most 60 s, halved at random), to save time."""
 
 ANNOUNCE_SECONDS = 60.0
 """How often the Kubernetes cluster is announced; its kube_server lives ten times as long."""
@@ -115,9 +115,13 @@ class Agent:
             raise InitializationError(f"{error}, initialization failed") from error
         if diagnostics:
             host, port = address(diagnostics, "--diag-addr")
-            self._log.inform("PROC:1", f"Service diag is creating new listener on {host}:{port}.")
+            self._log.inform("PROC:1", f"Service diag is creating new listener on {host}:{port}. pid:1.1")
             await self._diagnostics.start(host, port)
-            self._log.inform("DIAG:1", f"Starting diagnostic service on {host}:{port}.")
+            self._log.inform("DIAG:1", f"Starting diagnostic service on {host}:{port}. pid:1.1")
+        opened = [
+            await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
+            for port in self._decisions.ports_opened()
+        ]
         roles = ["Instance", *self._configuration.services]
         serving = [
             asyncio.create_task(self._serve(role, kept.get(state.identity_key(role)))) for role in roles
@@ -132,6 +136,8 @@ class Agent:
                 task.cancel()
             await asyncio.gather(stopping, *serving, return_exceptions=True)
             await self._diagnostics.stop()
+            for server in opened:
+                server.close()
             if self._api:
                 await self._api.close()
 
@@ -150,6 +156,8 @@ class Agent:
                 fresh = self._decisions.join_needed(identity)
                 if fresh:
                     identity = await self._joined(role)
+                elif self._decisions.aws_asked(identity):
+                    await self._asked_aws()
                 await self._connected(role, json.loads(identity or "{}")["spec"], fresh=fresh)
                 attempt = 0
             except (TeleportError, CredentialsError, OSError, aiohttp.ClientError) as error:
@@ -157,12 +165,17 @@ class Agent:
             await asyncio.sleep(_pause(attempt))
             attempt += 1
 
+    async def _asked_aws(self) -> None:
+        """Get AWS credentials though they are not needed; whatever comes of it."""
+        with suppress(CredentialsError, TeleportError, OSError):
+            await self._prover.signed(endpoints(self._environ)[0], "")
+
     def _tell_failure(self, role: str, error: Exception) -> None:
         if role == "Instance" and "token expired or not found" in str(error):
             self._log.inform("PROC:1", self._imitation.text("token-too-old"))
         else:
             text = self._imitation.text("connection-failed", role=role, error=error or type(error).__name__)
-            self._log.failure("PROC:1", text)
+            self._log.failure("PROC:1", f"{text} pid:1.1")
 
     async def _joined(self, role: str) -> str:
         """Join; the identity, as it is kept."""
@@ -173,6 +186,8 @@ class Agent:
         self._log.inform("AUTH", "Successfully registered via proxy server.")
         self._log.inform("PROC:1", f"{role} has obtained credentials to connect to the cluster. pid:1.1")
         items = state.identity_items(role, key, certificate, authority)
+        if not self._decisions.identity_kept(role):
+            return items[state.identity_key(role)]
         try:
             async with self._writing:
                 await self._storage.write(items)
@@ -194,9 +209,7 @@ class Agent:
             try:
                 result = await self._registered_by(role, key, endpoint)
             except (TeleportError, CredentialsError, OSError) as error:
-                self._log.inform(
-                    "AUTH", f"Failed to register {role} using {name} STS endpoint error:[{error}]"
-                )
+                self._log.report("AUTH", f"Failed to register {role} using {name} STS endpoint", str(error))
                 refused.append(str(error))
             else:
                 text = f"Successfully registered {role} with IAM method using {name} STS endpoint"
@@ -279,8 +292,15 @@ class Agent:
 
     def _forwarder(self, api: ClusterApi) -> Forward:
         async def forward(
-            head: dict[str, Any], body: bytes, send_head: SendHead, send_data: SendData
+            head: dict[str, Any],
+            body: bytes,
+            messages: asyncio.Queue[bytes],
+            send_head: SendHead,
+            send_data: SendData,
         ) -> None:
+            if "protocol" in head:
+                await api.execute(head, messages, send_head, send_data)
+                return
             began = time.monotonic()
 
             async def noted(answer: dict[str, Any]) -> None:
@@ -308,7 +328,8 @@ class Agent:
         text = f"Kubernetes service {self._imitation.version}: is starting via proxy reverse tunnel. pid:1.1"
         self._log.inform("KUBERNETE", "Starting Kube service via proxy reverse tunnel. pid:1.1")
         self._log.inform("KUBERNETE", text)
-        self._log.inform("PROC:1", "The new service has started successfully. pid:1.1")
+        text = "The new service has started successfully. Starting syncing rotation status with period 10m0s. pid:1.1"
+        self._log.inform("PROC:1", text)
         while True:
             await asyncio.sleep(ANNOUNCE_SECONDS)
             with suppress(ConnectionError):

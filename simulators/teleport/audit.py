@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 CODES = {
     "cert.create": "TC000I",
+    "exec": "T3002I",
+    "exec failed": "T3002E",
     "instance.join": "TJ002I",
     "instance.join failed": "TJ002E",
     "kube.request": "T3009I",
     "reset_password_token.create": "T6000I",
     "role.created": "T9000I",
     "role.deleted": "T9001I",
+    "session.end": "T2004I",
+    "session.start": "T2000I",
     "user.create": "T1002I",
     "user.delete": "T1004I",
     "user.login": "T1000I",
@@ -42,7 +46,7 @@ class Audit:
     def __init__(self, path: Path, cluster: str, log: Log) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._cluster = cluster
+        self.cluster = cluster
         self._log = log
 
     def emit(self, event: str, **fields: Any) -> None:
@@ -59,7 +63,7 @@ class Audit:
             "uid": str(uuid.uuid4()),
             "code": CODES[event],
             "time": times.in_audit(time.time_ns()),
-            "cluster_name": self._cluster,
+            "cluster_name": self.cluster,
         }
         for name, value in fields.items():
             if value is not None:

@@ -88,6 +88,7 @@ class Auth:
         if kind == "token":
             # Tokens are always replaced (facts/teleport.md 0.7).
             made = resources.token(given, self.imitation)
+            made["spec"] = dict(self.decisions.token_kept(made["spec"]))
             self.store.tokens[made["metadata"]["name"]] = made
             self.store.save()
             return ""
@@ -121,8 +122,15 @@ class Auth:
                 one for one in servers if _is_administrator(caller) or one["metadata"]["name"] in reached
             ]
         else:
-            self.authorize(caller, kind, *(("list", "read") if name is None else ("read",)))
+            # Whoever has a role may read it (measured).
+            if kind != "role" or name not in caller.roles:
+                self.authorize(caller, kind, *(("list", "read") if name is None else ("read",)))
             found = list(self._alive(kind).values())
+            if kind == "role":
+                shown = self.decisions.role_shown
+                found = [
+                    {**one, "spec": {**one["spec"], "allow": shown(one["spec"]["allow"])}} for one in found
+                ]
         if name is None:
             return sorted(found, key=lambda resource: str(resource["metadata"]["name"]))
         chosen = [resource for resource in found if resource["metadata"]["name"] == name]
@@ -164,7 +172,7 @@ class Auth:
         Raises:
             TeleportError: AccessDenied.
         """
-        if _is_administrator(caller):
+        if self.decisions.administrator_may(_is_administrator(caller)):
             return
         specs = [role["spec"] for role in self.roles_of(caller)]
         allowed = [rule for spec in specs for rule in spec["allow"].get("rules") or []]
@@ -206,7 +214,8 @@ class Auth:
                 self.audit.emit("instance.join failed", success=False, **told)
             raise
         self.log.inform("AUTH", f'Node "{node}" [{host_id}] has joined the cluster.')
-        self.audit.emit("instance.join", success=True, **about, token_name=token["metadata"]["name"])
+        if self.decisions.join_recorded(role):
+            self.audit.emit("instance.join", success=True, **about, token_name=token["metadata"]["name"])
         return self.host_certificate(host_id, role, request["public_key"])
 
     def host_certificate(self, host_id: str, role: str, public: str, names: tuple[str, ...] = ()) -> str:
@@ -241,7 +250,8 @@ class Auth:
 
     def servers_of(self, cluster: str) -> list[Resource]:
         """The kube_servers of a cluster that are still listed."""
-        return [server for server in self._servers() if server["metadata"]["name"] == cluster]
+        meant = self.decisions.cluster_meant
+        return [server for server in self._servers() if meant(server["metadata"]["name"], cluster)]
 
     def kubernetes_clusters(self, caller: Identity) -> list[Resource]:
         """Name and labels of the Kubernetes clusters that a user's roles reach."""

@@ -29,6 +29,9 @@ KUBERNETES_USERS = ObjectIdentifier("1.3.9999.1.1")
 KUBERNETES_GROUPS = ObjectIdentifier("1.3.9999.1.2")
 KUBERNETES_CLUSTER = ObjectIdentifier("1.3.9999.1.3")
 TELEPORT_CLUSTER = ObjectIdentifier("1.3.9999.1.7")
+FORWARDS_AGENT = ObjectIdentifier("1.3.9999.99.1")
+"""Of the simulation: in Teleport an SSH certificate tells it, and here is none."""
+
 BACKDATED = dt.timedelta(minutes=1)
 AUTHORITY_LIFE = dt.timedelta(days=3650)
 
@@ -47,6 +50,7 @@ class Identity:
         kubernetes_cluster: that it was issued for; empty for none.
         cluster: the Teleport cluster.
         logins: of the user.
+        forwards_agent: whether a role of the user lets SSH agents be forwarded.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Identity:
     kubernetes_cluster: str = ""
     cluster: str = ""
     logins: tuple[str, ...] = ()
+    forwards_agent: bool = False
 
     @property
     def host_id(self) -> str:
@@ -71,6 +76,8 @@ class Identity:
         entries += [(NameOID.ORGANIZATION_NAME, role) for role in self.roles]
         entries += [(KUBERNETES_USERS, user) for user in self.kubernetes_users]
         entries += [(KUBERNETES_GROUPS, group) for group in self.kubernetes_groups]
+        if self.forwards_agent:
+            entries += [(FORWARDS_AGENT, "yes")]
         if self.kubernetes_cluster:
             entries += [(NameOID.ORGANIZATIONAL_UNIT_NAME, "usage:kube")]
             entries += [(KUBERNETES_CLUSTER, self.kubernetes_cluster)]
@@ -106,6 +113,7 @@ def identity_of(certificate: bytes) -> Identity:
         kubernetes_cluster="".join(values(KUBERNETES_CLUSTER)),
         cluster="".join(values(TELEPORT_CLUSTER)),
         logins=values(NameOID.LOCALITY_NAME),
+        forwards_agent=bool(values(FORWARDS_AGENT)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from http import HTTPStatus
@@ -15,6 +16,9 @@ from simulators.teleport.tunnel import passed_on
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+
+    from multidict import CIMultiDict
+    from yarl import URL
 
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 CALL_SECONDS = 15.0
@@ -105,15 +109,7 @@ class ClusterApi:
         Raises:
             TeleportError: the server was not reached, or broke off.
         """
-        from multidict import CIMultiDict  # noqa: PLC0415  # comes with aiohttp
-        from yarl import URL  # noqa: PLC0415  # comes with aiohttp
-
-        headers = CIMultiDict((name, value) for name, value in head["headers"])
-        headers["Authorization"] = self._bearer()
-        headers["Impersonate-User"] = head["user"]
-        for group in head["groups"]:
-            headers.add("Impersonate-Group", group)
-        url = URL(f"https://{self.address}{head['target']}", encoded=True)
+        url, headers = self._request(head)
         try:
             async with self._client().request(
                 head["method"], url, data=body or None, headers=headers, allow_redirects=False
@@ -124,6 +120,65 @@ class ClusterApi:
                     await send_data(piece)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise TeleportError("ConnectionProblem", f"{head['method']} {head['target']}: {error}") from error
+
+    async def execute(
+        self,
+        head: dict[str, Any],
+        messages: asyncio.Queue[bytes],
+        send_head: Callable[[dict[str, Any]], Awaitable[None]],
+        send_data: Callable[[bytes], Awaitable[None]],
+    ) -> None:
+        """Run a command in a pod with the user impersonated, message by message of a WebSocket.
+
+        Args:
+            head: as for `forward`, with the WebSocket's `protocol`.
+            messages: of the client.
+            send_head: takes status, the server's address, the pod, and the `refusal` of any status but 101.
+            send_data: takes each message of the server.
+
+        Raises:
+            TeleportError: the server was not reached, or broke off.
+        """
+        told = {"server": self.address, "pod": await self._pod(head["target"].partition("/exec")[0])}
+        url, headers = self._request(head)
+        try:
+            async with self._client().ws_connect(
+                url, headers=headers, protocols=[head["protocol"]], max_msg_size=0
+            ) as socket:
+                await send_head({"status": 101, **told})
+                sending = asyncio.create_task(_passed_on(messages, socket))
+                try:
+                    async for message in socket:
+                        if message.type is aiohttp.WSMsgType.BINARY:
+                            await send_data(message.data)
+                finally:
+                    sending.cancel()
+        except aiohttp.WSServerHandshakeError as error:
+            # Asked again without an upgrade, since the refusal's text is lost here.
+            async with self._client().get(url, headers=headers) as answer:
+                text = await answer.text()
+            await send_head({"status": error.status, "refusal": _message(text), **told})
+        except (aiohttp.ClientError, OSError) as error:
+            raise TeleportError("ConnectionProblem", f"{head['method']} {head['target']}: {error}") from error
+
+    async def _pod(self, path: str) -> dict[str, Any]:
+        """A pod as the agent itself may see it; empty where it may not."""
+        try:
+            return await self.call("GET", path)
+        except (ApiError, TeleportError):
+            return {}
+
+    def _request(self, head: dict[str, Any]) -> tuple[URL, CIMultiDict[str]]:
+        """Address and headers of a request that is passed on."""
+        from multidict import CIMultiDict  # noqa: PLC0415  # comes with aiohttp
+        from yarl import URL  # noqa: PLC0415  # comes with aiohttp
+
+        headers = CIMultiDict((name, value) for name, value in head["headers"])
+        headers["Authorization"] = self._bearer()
+        headers["Impersonate-User"] = head["user"]
+        for group in head["groups"]:
+            headers.add("Impersonate-Group", group)
+        return URL(f"https://{self.address}{head['target']}", encoded=True), headers
 
     async def close(self) -> None:
         """Close all connections."""
@@ -144,3 +199,16 @@ class ClusterApi:
     def _bearer(self) -> str:
         # Read each time: the kubelet renews the file in place.
         return f"Bearer {mounted(f'{ACCOUNT}/token', self._environ).read_text().strip()}"
+
+
+async def _passed_on(messages: asyncio.Queue[bytes], socket: aiohttp.ClientWebSocketResponse) -> None:
+    while True:
+        await socket.send_bytes(await messages.get())
+
+
+def _message(text: str) -> str:
+    """What a Status says; the text itself where it is none."""
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, LookupError, TypeError):
+        return text.strip()

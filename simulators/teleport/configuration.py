@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from simulators.teleport import quick_yaml
 from simulators.teleport.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def read(named: str, path: Path) -> Configuration:
         ConfigurationError: it is missing, no YAML, or has something that is not simulated.
     """
     try:
-        document = yaml.safe_load(path.read_text())
+        document = quick_yaml.load(path.read_text())
     except OSError as error:
         raise ConfigurationError(
             f"failed to open file for Teleport configuration: {named}: {error.strerror}"

@@ -72,6 +72,18 @@ def _arn_matches(pattern: str, arn: str) -> bool:
     return not pattern or re.fullmatch(expression, arn) is not None
 
 
+def _token_kept(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    return spec
+
+
+def _join_recorded(role: str) -> bool:  # noqa: ARG001  # every join is
+    return True
+
+
+def _identity_kept(role: str) -> bool:  # noqa: ARG001  # every identity is
+    return True
+
+
 def _certificate_accepted(role: str, roles: Iterable[str], expires: float, now: float) -> bool:
     return role in roles and now < expires
 
@@ -84,8 +96,24 @@ def _join_needed(stored_identity: str | None) -> bool:
     return not stored_identity
 
 
+def _aws_asked(stored_identity: str | None) -> bool:
+    return not stored_identity
+
+
 def _server_listed(expires: float, now: float) -> bool:
     return now < expires
+
+
+def _cluster_meant(registered: str, asked: str) -> bool:
+    return registered == asked
+
+
+def _agents_asked(registered: Sequence[str], connected: Sequence[str]) -> Sequence[str]:
+    return [host for host in connected if host in registered]
+
+
+def _ports_opened() -> Sequence[int]:
+    return ()
 
 
 def _server_expiry(announced: float) -> float:
@@ -97,6 +125,22 @@ def _session_roles(
     of_user_now: Sequence[str],  # noqa: ARG001  # not to look at it is the decision
 ) -> Sequence[str]:
     return of_certificate
+
+
+def _roles_given(before: Sequence[str], asked: Sequence[str]) -> Sequence[str]:  # noqa: ARG001  # they replace
+    return asked
+
+
+def _role_shown(allow: Mapping[str, Any]) -> Mapping[str, Any]:
+    return allow
+
+
+def _roles_told(roles: Sequence[str]) -> Sequence[str]:
+    return roles
+
+
+def _connector_kept(kind: str, spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return spec if kind == "github" else None
 
 
 def _password_hash(password: str, salt: bytes) -> bytes:
@@ -156,6 +200,30 @@ def _rule_allows(rules: Iterable[Mapping[str, Any]], resource: str, verb: str) -
     )
 
 
+def _administrator_may(administrator: bool) -> bool:
+    return administrator
+
+
+def _version_told(version: str) -> str:
+    return version
+
+
+def _oldest_client(major: int) -> str:
+    return f"{major - 1}.0.0"
+
+
+def _pin_told(pin: str) -> str:
+    return pin
+
+
+def _kubeconfig_written(cluster: str) -> bool:  # noqa: ARG001  # whichever it is
+    return True
+
+
+def _state_removed(secret: str, release: str) -> bool:
+    return re.search(f"{release}-[0-9]+-state", secret) is not None
+
+
 def _request_recorded(discovery: bool) -> bool:
     return not discovery
 
@@ -180,12 +248,24 @@ class Decisions:
         sts_confirmed: (HTTP status) -> STS vouches for the signature.
         account_matches: (account of the rule or "", account) -> the rule admits the account.
         arn_matches: (pattern of the rule or "", ARN) -> the rule admits the ARN.
+        token_kept: (spec) -> the spec that a joining token is kept with.
+        join_recorded: (role) -> the audit log gets an instance.join.
+        identity_kept: (role) -> the agent writes down what it got when it joined.
         certificate_accepted: (role, roles of the certificate, its expiry, now) -> a host may connect without a join.
         host_id: (stored or None, fresh) -> the agent's host id.
         join_needed: (stored identity or None) -> the agent has to join.
+        aws_asked: (stored identity or None) -> the agent needs AWS to connect.
         server_listed: (expiry, now) -> a kube_server is still listed.
+        cluster_meant: (name that an agent registered, name that a user asks for) -> the agent is one for it.
+        agents_asked: (hosts that registered a cluster, hosts connected, newest last) -> hosts that may answer for it.
+        ports_opened: () -> ports that an agent listens on beside its diagnostics (0: a free one).
         server_expiry: (announced) -> when a kube_server ceases to be listed.
         session_roles: (roles of the certificate, the user's roles now) -> roles that count.
+        roles_given: (the user's roles, those asked for) -> the user's roles after a change.
+        role_shown: (what a role allows) -> what `tctl get` shows of it.
+        roles_told: (roles of the certificate) -> what `tsh status` tells.
+        connector_kept: (kind, spec) -> the spec that a connector is kept with, or None where that kind needs a
+            licence (measured: SAML and OIDC do).
         password_hash: (password, salt) -> what is stored.
         password_matches: (password, salt, stored) -> signing in succeeds.
         labels_match: (kubernetes_labels of a role, labels of a cluster) -> the role reaches the cluster.
@@ -195,6 +275,14 @@ class Decisions:
         impersonation_allowed: (requested, allowed) -> the first requested one that is not allowed, or None.
         resource_allowed: (kubernetes_resources, kind, namespace, name, every kind counts) -> the roles admit it.
         rule_allows: (rules of the roles, resource, verb) -> `tctl` may.
+        administrator_may: (caller is tctl beside the Auth Service) -> it may everything.
+        version_told: (version) -> the version that /v1/webapi/ping tells.
+        oldest_client: (major version) -> the oldest client that /v1/webapi/ping says is taken.
+        pin_told: (pin) -> the CA pin that `tctl status` tells.
+        kubeconfig_written: (cluster) -> `tsh kube login` writes a kubeconfig.
+        state_removed: (Secret, release) -> the hook of `helm uninstall` deletes it. The pattern is open at both ends,
+            as Teleport's is (tool/teleport/common/kube_state.go): uninstalling `agent` deletes
+            `teleport-agent-0-state` too (measured).
         request_recorded: (part of discovery) -> the audit log gets a kube.request.
     """
 
@@ -209,12 +297,23 @@ class Decisions:
     sts_confirmed: Callable[[int], bool] = _sts_confirmed
     account_matches: Callable[[str, str], bool] = _account_matches
     arn_matches: Callable[[str, str], bool] = _arn_matches
+    token_kept: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _token_kept
+    join_recorded: Callable[[str], bool] = _join_recorded
+    identity_kept: Callable[[str], bool] = _identity_kept
     certificate_accepted: Callable[[str, Iterable[str], float, float], bool] = _certificate_accepted
     host_id: Callable[[str | None, str], str] = _host_id
     join_needed: Callable[[str | None], bool] = _join_needed
+    aws_asked: Callable[[str | None], bool] = _aws_asked
     server_listed: Callable[[float, float], bool] = _server_listed
+    cluster_meant: Callable[[str, str], bool] = _cluster_meant
+    agents_asked: Callable[[Sequence[str], Sequence[str]], Sequence[str]] = _agents_asked
+    ports_opened: Callable[[], Sequence[int]] = _ports_opened
     server_expiry: Callable[[float], float] = _server_expiry
     session_roles: Callable[[Sequence[str], Sequence[str]], Sequence[str]] = _session_roles
+    roles_given: Callable[[Sequence[str], Sequence[str]], Sequence[str]] = _roles_given
+    role_shown: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _role_shown
+    roles_told: Callable[[Sequence[str]], Sequence[str]] = _roles_told
+    connector_kept: Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None] = _connector_kept
     password_hash: Callable[[str, bytes], bytes] = _password_hash
     password_matches: Callable[[str, bytes, bytes], bool] = _password_matches
     labels_match: Callable[[Mapping[str, Any], Mapping[str, str]], bool] = _labels_match
@@ -224,4 +323,10 @@ class Decisions:
     impersonation_allowed: Callable[[Iterable[str], Iterable[str]], str | None] = _impersonation_allowed
     resource_allowed: Callable[[Sequence[Mapping[str, Any]], str, str, str, bool], bool] = _resource_allowed
     rule_allows: Callable[[Iterable[Mapping[str, Any]], str, str], bool] = _rule_allows
+    administrator_may: Callable[[bool], bool] = _administrator_may
+    version_told: Callable[[str], str] = _version_told
+    oldest_client: Callable[[int], str] = _oldest_client
+    pin_told: Callable[[str], str] = _pin_told
+    kubeconfig_written: Callable[[str], bool] = _kubeconfig_written
+    state_removed: Callable[[str, str], bool] = _state_removed
     request_recorded: Callable[[bool], bool] = _request_recorded

@@ -8,8 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from simulators.teleport import quick_yaml
 from simulators.teleport.files import write_secret
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def select(profile: Profile, kubernetes_cluster: str, environ: Mapping[str, str]
     _put(document, "users", {"name": context, "user": {"exec": plugin}})
     _put(document, "contexts", {"name": context, "context": {"cluster": profile.cluster, "user": context}})
     document["current-context"] = context
-    write_secret(path, yaml.safe_dump(document))
+    write_secret(path, quick_yaml.dump(document))
 
 
 def selected(profile: Profile, environ: Mapping[str, str], cwd: Path) -> str:
@@ -86,11 +85,11 @@ def forget(profile: Profile, environ: Mapping[str, str], cwd: Path) -> None:
         document[kind] = entries or None
     if str(document.get("current-context") or "").startswith(prefix):
         document["current-context"] = ""
-    write_secret(path, yaml.safe_dump(document))
+    write_secret(path, quick_yaml.dump(document))
 
 
 def _read(path: Path) -> Document:
-    found = yaml.safe_load(path.read_text()) if path.is_file() else None
+    found = quick_yaml.load(path.read_text()) if path.is_file() else None
     return found or {"apiVersion": "v1", "kind": "Config", "preferences": {}}
 
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import posixpath
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from simulators.teleport import access
+from simulators.teleport import access, listing
 from simulators.teleport.errors import STATUSES, TeleportError
+from simulators.teleport.kubernetes_sessions import Session, refuse, relay, socket_for
 from simulators.teleport.tunnel import Stream, Tunnel, passed_on
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from simulators.teleport.auth import Auth
     from simulators.teleport.certificates import Identity
 
@@ -104,13 +108,16 @@ class KubernetesProxy:
             user = self._checked(caller)
             head, audited = self._authorized(request, user)
             tunnel = self._agent_of(user.kubernetes_cluster)
+            if audited["target"].kind == "pods/exec":
+                return await self._executed(request, head, tunnel, audited | {"server_id": tunnel.host_id})
             if request.headers.get("Upgrade"):
-                return refusal(501, "exec, attach and port-forward are not simulated")
+                return refusal(501, "attach and port-forward are not simulated")
             stream = await tunnel.open(head, await request.read())
         except TeleportError as error:
             return refusal(STATUSES[error.kind], error.message)
+        relayed = self._listed if audited["only"] else self._relayed
         try:
-            return await self._relayed(request, stream, audited | {"server_id": tunnel.host_id})
+            return await relayed(request, stream, audited | {"server_id": tunnel.host_id})
         finally:
             await tunnel.close(stream)
 
@@ -137,10 +144,18 @@ class KubernetesProxy:
         name, groups = access.impersonated(may, user.name, requested, auth.decisions, auth.imitation)
         kind = target.kind.partition("/")[0]
         place = target.namespace or "*", target.name or "*"
-        if target.group and not target.discovery:
-            self._check_resource(may, kind, place, VERBS.get(request.method, "get"), user.name)
+        allowed = self._allowed(may, kind) if target.group and not target.discovery else None
+        listed = request.method == "GET" and not target.name
+        if allowed and not listed and not allowed(*place):
+            about = dict(zip(("namespace", "name"), place, strict=True)) | {"kind": kind, "user": user.name}
+            verb = VERBS.get(request.method, "get")
+            raise TeleportError("AccessDenied", auth.imitation.text("resource-denied", **about, verb=verb))
+        only = allowed if allowed and not allowed(*place) else None
+        if only and "watch" in request.query:
+            raise TeleportError("BadParameter", "watching a part of the objects is not simulated")
         headers = passed_on(
             request.headers.items(),
+            *(("accept-encoding",) if only else ()),
             "authorization",
             "content-length",
             "host",
@@ -158,21 +173,21 @@ class KubernetesProxy:
             "users": [name],
             "groups": groups,
             "remote": f"{host}:{port}",
+            "only": only,
         }
         return head, audited | {"cluster": user.kubernetes_cluster}
 
-    def _check_resource(
-        self, may: access.KubernetesAccess, kind: str, place: tuple[str, str], verb: str, user: str
-    ) -> None:
-        namespace, name = place
-        if not self._auth.decisions.resource_allowed(may.resources, kind, namespace, name, may.every_kind):
-            about = {"kind": kind, "name": name, "namespace": namespace, "verb": verb, "user": user}
-            raise TeleportError("AccessDenied", self._auth.imitation.text("resource-denied", **about))
+    def _allowed(self, may: access.KubernetesAccess, kind: str) -> Callable[[str, str], bool]:
+        """(namespace, name) -> the roles allow objects of a kind; `*` stands for all."""
+        decide = self._auth.decisions.resource_allowed
+        return lambda namespace, name: decide(may.resources, kind, namespace, name, may.every_kind)
 
     def _agent_of(self, cluster: str) -> Tunnel:
         """The newest tunnel of an agent that serves the cluster."""
-        hosts = {server["spec"]["host_id"] for server in self._auth.servers_of(cluster)}
-        serving = [tunnel for tunnel in self._tunnels if tunnel.host_id in hosts]
+        registered = [str(server["spec"]["host_id"]) for server in self._auth.servers_of(cluster)]
+        connected = [tunnel.host_id for tunnel in self._tunnels]
+        asked = set(self._auth.decisions.agents_asked(registered, connected))
+        serving = [tunnel for tunnel in self._tunnels if tunnel.host_id in asked]
         if not serving:
             raise self.gone()
         return serving[-1]
@@ -201,6 +216,53 @@ class KubernetesProxy:
             self._audit(request, head, audited)
         return response
 
+    async def _listed(self, request: web.Request, stream: Stream, audited: dict[str, Any]) -> web.Response:
+        """A list without what the user's roles do not allow."""
+        try:
+            head = await stream.head()
+            body = b"".join([piece async for piece in stream.body()])
+            if head["status"] == HTTPStatus.OK:
+                body = listing.without(body, audited["only"])
+        except TeleportError as error:
+            return refusal(STATUSES[error.kind], error.message)
+        self._audit(request, head, audited)
+        kind = next((value for name, value in head["headers"] if name.lower() == "content-type"), None)
+        return web.Response(
+            status=head["status"], body=body, headers={"Content-Type": kind} if kind else None
+        )
+
+    async def _executed(
+        self, request: web.Request, head: dict[str, Any], tunnel: Tunnel, audited: dict[str, Any]
+    ) -> web.StreamResponse:
+        """Run a command in a pod.
+
+        Raises:
+            TeleportError: no WebSocket is asked for, or the agent did not answer.
+        """
+        socket, protocol = socket_for(request)
+        own = {name for name, _ in head["headers"] if name.lower().startswith("sec-websocket-")}
+        headers = [(name, value) for name, value in head["headers"] if name not in own]
+        stream = await tunnel.open({**head, "headers": headers, "protocol": protocol}, b"")
+        status: dict[str, Any] = {}
+        try:
+            answer = await stream.head()
+            place = _place(audited["target"], request.query.get("container", ""), answer["pod"])
+            session = Session(self._auth.audit, request.query.getall("command", []), audited, place)
+            recorded = self._auth.decisions.request_recorded(False)
+            if recorded:
+                session.start()
+            try:
+                if "refusal" in answer:
+                    await refuse(request, socket, answer, status)
+                else:
+                    await relay(request, socket, tunnel, stream, status)
+            finally:
+                if recorded:
+                    session.end(status)
+        finally:
+            await tunnel.close(stream)
+        return socket
+
     def _audit(self, request: web.Request, head: dict[str, Any], audited: dict[str, Any]) -> None:
         target: Target = audited["target"]
         if not self._auth.decisions.request_recorded(target.discovery):
@@ -225,6 +287,22 @@ class KubernetesProxy:
             kubernetes_users=audited["users"],
             kubernetes_groups=sorted(audited["groups"]),
         )
+
+
+def _place(target: Target, container: str, pod: dict[str, Any]) -> dict[str, Any]:
+    """A pod and its container, as the audit log has them."""
+    spec = pod.get("spec") or {}
+    containers = spec.get("containers") or []
+    # The first one where the request names none (lib/kube/proxy/remotecommand.go).
+    name = container or next((each["name"] for each in containers), "")
+    image = next((each["image"] for each in containers if each["name"] == name), None)
+    return {
+        "kubernetes_pod_name": target.name,
+        "kubernetes_pod_namespace": target.namespace,
+        "kubernetes_container_name": name or None,
+        "kubernetes_container_image": image,
+        "kubernetes_node_name": spec.get("nodeName"),
+    }
 
 
 def refusal(status: int, message: str) -> web.Response:

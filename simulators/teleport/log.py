@@ -31,6 +31,19 @@ class Log:
         """
         self._write("INFO", component, message)
 
+    def report(self, component: str, message: str, error: str) -> None:
+        """Write a line of level INFO with an error as Teleport reports one, over several lines.
+
+        Args:
+            component: as in Teleport, without brackets.
+            message: the text.
+            error: what went wrong; there is no stack behind it.
+        """
+        # Teleport's template for reports escapes quotation marks as for a web page.
+        shown = error.replace('"', "&#34;")
+        told = f"\nERROR REPORT:\nOriginal Error: *status.Error {shown}\nUser Message: {shown}"
+        self._write("INFO", component, f"{message} error:[{told}]", quoted=False)
+
     def caution(self, component: str, message: str) -> None:
         """Write a line of level WARN; arguments as for inform."""
         self._write("WARN", component, message)
@@ -39,9 +52,9 @@ class Log:
         """Write a line of level ERRO; arguments as for inform."""
         self._write("ERRO", component, message)
 
-    def _write(self, level: str, component: str, message: str) -> None:
-        # A text of several lines is quoted, so that each line of the log is one event.
-        if "\n" in message:
+    def _write(self, level: str, component: str, message: str, *, quoted: bool = True) -> None:
+        # A text of several lines is quoted, so that each line of the log is one event; reports are not.
+        if quoted and "\n" in message:
             message = '"' + message.replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t") + '"'
         label = f"[{component}]" if component else ""
         self._stream.write(f"{times.in_log()} {level} {label:<12}{message} simulated:true\n")

@@ -14,6 +14,7 @@ from simulators.teleport import certificates
 from simulators.teleport.audit import Audit
 from simulators.teleport.auth import Auth
 from simulators.teleport.configuration import address
+from simulators.teleport.connectors import Connectors
 from simulators.teleport.errors import ConfigurationError
 from simulators.teleport.files import write_secret
 from simulators.teleport.joining import Joining
@@ -77,7 +78,11 @@ async def run(
     )
     for_kubernetes = _own_certificate(auth, f"kube.{auth.cluster}", f"*.{auth.cluster}")
     api = WebApi(
-        auth, KubernetesProxy(auth), ping(configuration, imitation, f"{web_host}:{web_port}"), for_kubernetes
+        auth,
+        KubernetesProxy(auth),
+        Connectors(auth, outbound),
+        ping(configuration, imitation, f"{web_host}:{web_port}", decisions),
+        for_kubernetes,
     )
     # A client that goes away ends its request, so that a watch is given up.
     runner = web.AppRunner(api.application(), handler_cancellation=True, access_log=None)
@@ -97,13 +102,16 @@ async def run(
         await runner.cleanup()
 
 
-def ping(configuration: Configuration, imitation: Imitation, listening: str) -> dict[str, Any]:
+def ping(
+    configuration: Configuration, imitation: Imitation, listening: str, decisions: Decisions
+) -> dict[str, Any]:
     """What `/v1/webapi/ping` answers.
 
     Args:
         configuration: of both services.
         imitation: the version.
         listening: `host:port` of the proxy.
+        decisions: of the program.
     """
     section = configuration.section("proxy_service")
     public = section.get("public_addr") or [listening]
@@ -128,8 +136,8 @@ def ping(configuration: Configuration, imitation: Imitation, listening: str) -> 
             "db": {"postgres_listen_addr": listening, "mysql_listen_addr": listening},
             "tls_routing_enabled": True,
         },
-        "server_version": imitation.version,
-        "min_client_version": f"{imitation.major - 1}.0.0",
+        "server_version": decisions.version_told(imitation.version),
+        "min_client_version": decisions.oldest_client(imitation.major),
         "cluster_name": configuration.cluster,
     }
 

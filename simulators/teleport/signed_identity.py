@@ -7,6 +7,7 @@ the whole join; the signature is botocore's.
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 CALL_SECONDS = 20.0
 METADATA_SECONDS = 2.0
+USER_AGENT = {"User-Agent": "simulated-teleport"}
 METADATA = "http://169.254.169.254"
 GLOBAL_HOST, GLOBAL_REGION = "sts.amazonaws.com", "us-east-1"
 
@@ -121,7 +123,7 @@ class Prover:
             credentials.key_id, credentials.secret, credentials.session or None
         )
         botocore.auth.SigV4Auth(keys, "sts", endpoint.region).add_auth(request)
-        return {"host": endpoint.host, "headers": dict(request.headers.items())}
+        return {"host": endpoint.host, "headers": {**dict(request.headers.items()), **USER_AGENT}}
 
     async def _credentials(self, endpoint: Endpoint) -> Credentials:
         environ = self._environ
@@ -143,13 +145,16 @@ class Prover:
             "Action": "AssumeRoleWithWebIdentity",
             "Version": "2011-06-15",
             "RoleArn": environ["AWS_ROLE_ARN"],
-            "RoleSessionName": environ.get("AWS_ROLE_SESSION_NAME") or "simulated-teleport",
+            # As the AWS SDK for Go names a session that nobody named.
+            "RoleSessionName": environ.get("AWS_ROLE_SESSION_NAME") or str(time.time_ns()),
             "WebIdentityToken": token,
         }
         try:
             async with (
                 self._outbound.session(CALL_SECONDS) as session,
-                session.post(f"https://{endpoint.host}/", data=form, **self._outbound.proxied) as answer,
+                session.post(
+                    f"https://{endpoint.host}/", data=form, headers=USER_AGENT, **self._outbound.proxied
+                ) as answer,
             ):
                 text = await answer.text()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -26,17 +26,24 @@ class Store:
         servers: kube_servers by `HOST_ID/CLUSTER`.
         passwords: user -> {"salt", "hash"}, hexadecimal.
         invitations: secret token -> {"user", "created", "expires"}.
+        connectors: of identity providers by `KIND/NAME`, with their secrets.
     """
 
-    PARTS = ("tokens", "roles", "users", "servers", "passwords", "invitations")
+    PARTS = ("tokens", "roles", "users", "servers", "passwords", "invitations", "connectors")
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.fresh = not path.is_file()
         kept: dict[str, dict[str, Resource]] = {} if self.fresh else json.loads(path.read_text())
-        self.tokens, self.roles, self.users, self.servers, self.passwords, self.invitations = (
-            kept.get(part, {}) for part in self.PARTS
-        )
+        (
+            self.tokens,
+            self.roles,
+            self.users,
+            self.servers,
+            self.passwords,
+            self.invitations,
+            self.connectors,
+        ) = (kept.get(part, {}) for part in self.PARTS)
 
     def of_kind(self, kind: str) -> dict[str, Resource]:
         """The resources of a kind.

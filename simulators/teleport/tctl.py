@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulators.teleport import output, profile, times
 from simulators.teleport.client import Service
-from simulators.teleport.command_line import commands, parser
+from simulators.teleport.command_line import Parser, commands, parser
 from simulators.teleport.errors import TeleportError, UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from simulators.teleport.texts import Imitation
 
 CONFIGURATION = "/etc/teleport.yaml"
+CONNECTORS = ("github", "saml", "oidc")
 GO_FOREVER = "2562047h47m16.854775807s"
 """The longest duration that Go knows; `tctl tokens ls` of 13 shows it for a token of the year 3000."""
 
@@ -82,7 +83,8 @@ class Tctl:
 
     def _get(self) -> str:
         references = [reference.partition("/") for reference in self.arguments.references.split(",")]
-        found = [self.call("get", kind=kind, name=name or None) for kind, _, name in references]
+        secrets = self.arguments.with_secrets
+        found = [self._found(kind, name or None, secrets=secrets) for kind, _, name in references]
         resources = [resource for group in found for resource in group]
         if self.arguments.format == "yaml":
             return output.as_yaml(resources)
@@ -92,11 +94,34 @@ class Tctl:
             return output.as_json(resources or None, 4) + "\n"
         return _in_text(references[0][0], resources)
 
+    def _found(self, kind: str, name: str | None, *, secrets: bool) -> list[dict[str, Any]]:
+        if kind in CONNECTORS:
+            found: list[dict[str, Any]] = self.call("get-connector", kind=kind, name=name, secrets=secrets)
+        else:
+            found = self.call("get", kind=kind, name=name)
+        return found
+
+    def _edit(self) -> str:
+        from simulators.teleport import editing  # noqa: PLC0415  # starts a program, which nothing else does
+
+        reference = self.arguments.reference
+        kind, _, name = reference.partition("/")
+        try:
+            before = output.as_yaml(self._found(kind, name, secrets=True))
+        except TeleportError as error:
+            # 13 says it twice, once with what it was about.
+            message = f"could not get resource {reference}: {error.message}\n{error.message}"
+            raise TeleportError(error.kind, message) from error
+        after = editing.edited(before, self.environ, self.cwd)
+        if after == before:
+            return "edit canceled, no changes made\n"
+        return "".join(self.call("create", resource=document, force=True) for document in _documents(after))
+
     def _rm(self) -> str:
         kind, _, name = self.arguments.reference.partition("/")
         if not name:
             raise TeleportError("BadParameter", "resource definition must be type/name")
-        return str(self.call("remove", kind=kind, name=name))
+        return str(self.call("remove-connector" if kind in CONNECTORS else "remove", kind=kind, name=name))
 
     def _users_add(self) -> str:
         roles = _words(self.arguments.roles)
@@ -147,21 +172,19 @@ class Tctl:
         return _in_text("kube_server", servers)
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Read a command line.
-
-    Raises:
-        UsageError: something in it is not simulated.
-    """
+def _parser() -> Parser:
     top = parser("tctl")
     top.add_argument("-c", "--config")
-    known = commands(top, "command", ["version", "status", "create", "get", "rm", "users", "tokens", "kube"])
+    known = commands(
+        top, "command", ["version", "status", "create", "get", "edit", "rm", "users", "tokens", "kube"]
+    )
     known["create"].add_argument("-f", "--force", action="store_true")
     known["create"].add_argument("file", nargs="?")
     known["get"].add_argument("references")
     known["get"].add_argument("--format", choices=["yaml", "json", "text"], default="yaml")
-    # Nothing here has secrets that are printed only on request.
+    # Nothing but a connector has secrets that are printed only on request.
     known["get"].add_argument("--with-secrets", action="store_true")
+    known["edit"].add_argument("reference")
     known["rm"].add_argument("reference")
     users = commands(known["users"], "action", ["add", "update", "rm", "ls"])
     users["add"].add_argument("name")
@@ -176,7 +199,20 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     tokens["rm"].add_argument("name")
     kube = commands(known["kube"], "action", ["ls"])
     kube["ls"].add_argument("--format", choices=["text", "json", "yaml"], default="text")
-    return top.parse_args(list(argv))
+    return top
+
+
+PARSER = _parser()
+"""Made once, since a launcher forks whoever has imported this."""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read a command line.
+
+    Raises:
+        UsageError: something in it is not simulated.
+    """
+    return PARSER.parse_args(list(argv))
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str], cwd: Path, imitation: Imitation) -> int:
@@ -237,8 +273,10 @@ def _service(config: str | None, environ: Mapping[str, str], cwd: Path) -> Servi
 def _documents(text: str) -> list[dict[str, Any]]:
     import yaml  # noqa: PLC0415  # only `create` reads YAML
 
+    from simulators.teleport import quick_yaml  # noqa: PLC0415  # the same
+
     try:
-        found = [document for document in yaml.safe_load_all(text) if document is not None]
+        found = [document for document in quick_yaml.load_all(text) if document is not None]
     except yaml.YAMLError as error:
         raise TeleportError("BadParameter", f"yaml: {error}") from error
     if not found or not all(isinstance(document, dict) for document in found):

@@ -62,7 +62,7 @@ def main(
         elif arguments.command == "kube-state":
             from simulators.teleport import kube_state  # noqa: PLC0415  # the same
 
-            asyncio.run(kube_state.delete(environ))
+            asyncio.run(kube_state.delete(environ, decisions))
         else:
             _start(arguments, environ, cwd, imitation, decisions)
     except UsageError as error:

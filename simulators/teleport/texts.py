@@ -188,6 +188,10 @@ TEXTS: Mapping[str, Mapping[int, Text]] = {
             "inferred",
         ),
     },
+    "needs-enterprise": _both("{kind} is only available in Teleport Enterprise"),
+    "no-connector-github": _both('github connector "{name}" is not configured'),
+    "no-connector-saml": _both('SAML connector "{name}" is not configured'),
+    "no-connector-oidc": _both("OpenID connector '{name}' is not configured"),
     "unknown-cluster": _both(
         "kubernetes cluster \"{cluster}\" not found, check 'tsh kube ls' for a list of known clusters"
     ),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulators.teleport import output, profile, times
 from simulators.teleport.client import Service
-from simulators.teleport.command_line import commands, parser
+from simulators.teleport.command_line import Parser, commands, parser
 from simulators.teleport.errors import TeleportError, UsageError
 from simulators.teleport.files import write_secret
 
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulators.teleport.certificates import Identity
+    from simulators.teleport.decisions import Decisions
     from simulators.teleport.texts import Imitation
 
+AGENT_FORWARDING = "permit-agent-forwarding"
 EXTENSIONS = (
-    "client-ip", "permit-agent-forwarding", "permit-port-forwarding", "permit-pty", "private-key-policy",
+    "client-ip", AGENT_FORWARDING, "permit-port-forwarding", "permit-pty", "private-key-policy",
 )  # fmt: skip
 RENEWED_SECONDS = 60
 """kubectl is told that a certificate ends this long before it does."""
@@ -39,12 +41,14 @@ class Tsh:
         environ: of the program.
         cwd: of the program.
         imitation: the version.
+        decisions: of the program.
     """
 
     arguments: argparse.Namespace
     environ: Mapping[str, str]
     cwd: Path
     imitation: Imitation
+    decisions: Decisions
 
     def run(self) -> str:
         """Do what the command line says; what is printed.
@@ -105,7 +109,9 @@ class Tsh:
         identity = certificates.identity_in(known.certificate)
         selected = kubeconfig.selected(known, self.environ, self.cwd)
         if getattr(self.arguments, "format", "text") == "json":
-            document: dict[str, Any] = {"active": _active(known, identity, selected), "profiles": []}
+            active = _active(known, identity, selected)
+            active["roles"] = list(self.decisions.roles_told(active["roles"]))
+            document: dict[str, Any] = {"active": active, "profiles": []}
             if "KUBECONFIG" in self.environ:
                 document["environment"] = {"KUBECONFIG": self.environ["KUBECONFIG"]}
             return output.as_json(document) + "\n"
@@ -149,7 +155,8 @@ class Tsh:
         seen = {found["name"] for found in known.service.call(self.environ, "kubernetes-clusters")}
         if cluster not in seen:
             raise TeleportError("NotFound", self.imitation.text("unknown-cluster", cluster=cluster))
-        kubeconfig.select(known, cluster, self.environ, self.cwd)
+        if self.decisions.kubeconfig_written(cluster):
+            kubeconfig.select(known, cluster, self.environ, self.cwd)
         return (
             f"Logged into Kubernetes cluster \"{cluster}\". Try 'kubectl version' to test the connection.\n"
         )
@@ -185,12 +192,7 @@ class Tsh:
         return json.dumps(document, separators=(",", ":")) + "\n"
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Read a command line.
-
-    Raises:
-        UsageError: something in it is not simulated.
-    """
+def _parser() -> Parser:
     top = parser("tsh")
     known = commands(top, "command", ["version", "login", "logout", "status", "kube"])
     known["login"].add_argument("--proxy", required=True)
@@ -202,10 +204,25 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     kube["login"].add_argument("cluster")
     kube["credentials"].add_argument("--kube-cluster", required=True)
     kube["credentials"].add_argument("--teleport-cluster", required=True)
-    return top.parse_args(list(argv))
+    return top
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str], cwd: Path, imitation: Imitation) -> int:
+PARSER = _parser()
+"""Made once, since a launcher forks whoever has imported this."""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read a command line.
+
+    Raises:
+        UsageError: something in it is not simulated.
+    """
+    return PARSER.parse_args(list(argv))
+
+
+def main(
+    argv: Sequence[str], environ: Mapping[str, str], cwd: Path, imitation: Imitation, decisions: Decisions
+) -> int:
     """Run `tsh`.
 
     Args:
@@ -213,6 +230,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str], cwd: Path, imitation: 
         environ: of the program.
         cwd: of the program.
         imitation: the version.
+        decisions: of the program.
 
     Returns:
         Exit status.
@@ -222,7 +240,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str], cwd: Path, imitation: 
         if arguments.command == "version":
             sys.stdout.write(f"Teleport v{imitation.version} git: simulated\n")
             return 0
-        sys.stdout.write(Tsh(arguments, environ, cwd, imitation).run())
+        sys.stdout.write(Tsh(arguments, environ, cwd, imitation, decisions).run())
     except UsageError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -257,12 +275,16 @@ def _password(prompt: str) -> str:
         termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
+def _extensions(identity: Identity) -> tuple[str, ...]:
+    return tuple(one for one in EXTENSIONS if identity.forwards_agent or one != AGENT_FORWARDING)
+
+
 def _active(known: profile.Profile, identity: Identity, selected: str) -> dict[str, Any]:
     told = {
         "profile_url": f"https://{known.proxy}:{known.port}",
         "username": identity.name,
         "cluster": known.cluster,
-        "roles": list(identity.roles),
+        "roles": sorted(identity.roles),
         "traits": dict.fromkeys(
             (
                 "aws_role_arns", "azure_identities", "db_names", "db_users", "gcp_service_accounts",
@@ -275,7 +297,7 @@ def _active(known: profile.Profile, identity: Identity, selected: str) -> dict[s
         "kubernetes_users": list(identity.kubernetes_users),
         "kubernetes_groups": list(identity.kubernetes_groups),
         "valid_until": times.written(identity.expires),
-        "extensions": list(EXTENSIONS),
+        "extensions": list(_extensions(identity)),
     }  # fmt: skip
     optional = {"kubernetes_cluster", "kubernetes_users", "kubernetes_groups"}
     return {name: value for name, value in told.items() if value or name not in optional}
@@ -287,14 +309,14 @@ def _status_text(known: profile.Profile, identity: Identity, selected: str) -> s
     rows = [
         ("Logged in as", identity.name),
         ("Cluster", known.cluster),
-        ("Roles", ", ".join(identity.roles)),
+        ("Roles", ", ".join(sorted(identity.roles))),
         ("Logins", ", ".join(identity.logins)),
         ("Kubernetes", "enabled"),
         ("Kubernetes cluster", f'"{selected}"' if selected else ""),
         ("Kubernetes users", ", ".join(identity.kubernetes_users)),
         ("Kubernetes groups", ", ".join(identity.kubernetes_groups)),
         ("Valid until", f"{until} [valid for {minutes // 60}h{minutes % 60}m0s]"),
-        ("Extensions", ", ".join(EXTENSIONS)),
+        ("Extensions", ", ".join(_extensions(identity))),
     ]
     lines = [f"  {f'{name}:':<19} {value}\n" for name, value in rows if value]
     return f"> Profile URL:        https://{known.proxy}:{known.port}\n{''.join(lines)}\n"

@@ -3,7 +3,9 @@
 Frames of a WebSocket. Text frames are JSON: `{"stream", "open": {method, target, headers, user, groups}}` from the
 proxy; `{"stream", "head": {status, headers, server}}`, `{"stream", "failed": text}` and `{"heartbeat": {...}}` from
 the agent. Binary frames are a stream's data: four bytes of its number, one of flags (END, RESET), then content.
-A request's body comes in one frame with END. Streams do not wait for each other: a watch blocks nobody.
+A request's body comes in one frame with END. Where its head names a `protocol`, it asks for a WebSocket of that
+subprotocol, and each frame of data after that is one message of it, both ways. Streams do not wait for each other: a
+watch blocks nobody.
 """
 
 from __future__ import annotations
@@ -36,8 +38,8 @@ BEARERS = frozenset(
 
 SendHead = Callable[[dict[str, Any]], Awaitable[None]]
 SendData = Callable[[bytes], Awaitable[None]]
-Forward = Callable[[dict[str, Any], bytes, SendHead, SendData], Awaitable[None]]
-"""Takes a request (head, body) to the API server, and sends the answer by the other two."""
+Forward = Callable[[dict[str, Any], bytes, asyncio.Queue[bytes], SendHead, SendData], Awaitable[None]]
+"""Takes a request (head, body, later messages) to the API server, and sends the answer by the other two."""
 
 
 class Socket(Protocol):
@@ -128,6 +130,15 @@ class Tunnel:
             raise self._gone from error
         return stream
 
+    async def send(self, stream: Stream, message: bytes) -> None:
+        """Send a message of a WebSocket down to the agent.
+
+        Args:
+            stream: of the WebSocket.
+            message: of the client.
+        """
+        await self._socket.send_bytes(HEADER.pack(stream.number, DATA) + message)
+
     async def close(self, stream: Stream) -> None:
         """Forget a stream; the agent is told, should it still be sending."""
         if self._streams.pop(stream.number, None) is not None:
@@ -180,7 +191,7 @@ class AgentEnd:
 
     Args:
         socket: to the proxy.
-        forward: takes a request (head, body, send head, send data) to the API server.
+        forward: takes a request to the API server.
     """
 
     def __init__(
@@ -192,6 +203,7 @@ class AgentEnd:
         self._forward = forward
         self._heads: dict[int, dict[str, Any]] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._messages: dict[int, asyncio.Queue[bytes]] = {}
 
     async def heartbeat(self, told: Mapping[str, Any]) -> None:
         """Announce the Kubernetes cluster."""
@@ -218,9 +230,18 @@ class AgentEnd:
             if number in self._running:
                 self._running[number].cancel()
             return
+        if flag == DATA:
+            if number in self._messages:
+                self._messages[number].put_nowait(data)
+            return
+        self._messages[number] = asyncio.Queue()
         task = asyncio.create_task(self._answer(number, self._heads.pop(number), data))
         self._running[number] = task
-        task.add_done_callback(lambda _: self._running.pop(number, None))
+        task.add_done_callback(lambda _: self._forget(number))
+
+    def _forget(self, number: int) -> None:
+        self._running.pop(number, None)
+        self._messages.pop(number, None)
 
     async def _answer(self, number: int, head: dict[str, Any], body: bytes) -> None:
         async def send_head(answer: dict[str, Any]) -> None:
@@ -230,7 +251,7 @@ class AgentEnd:
             await self._socket.send_bytes(HEADER.pack(number, DATA) + data)
 
         try:
-            await self._forward(head, body, send_head, send_data)
+            await self._forward(head, body, self._messages[number], send_head, send_data)
             await self._socket.send_bytes(HEADER.pack(number, END))
         except TeleportError as error:
             await self._socket.send_str(json.dumps({"stream": number, "failed": error.message}))

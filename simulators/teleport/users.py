@@ -74,7 +74,7 @@ class Users:
             raise TeleportError("NotFound", not_found("user", name))
         self._require_roles(roles)
         user = self._auth.store.users[name]
-        user["spec"]["roles"] = list(roles)
+        user["spec"]["roles"] = list(self._auth.decisions.roles_given(user["spec"]["roles"], roles))
         user["metadata"]["id"] = time.time_ns()
         self._auth.store.save()
         self._audit_user(name, name, roles)
@@ -130,6 +130,7 @@ class Users:
             kubernetes_users=access.principals(definitions, "kubernetes_users", self._auth.decisions),
             cluster=self._auth.cluster,
             logins=(f"-teleport-nologin-{uuid.uuid4()}", "-teleport-internal-join"),
+            forwards_agent=any(role["spec"]["options"].get("forward_agent") for role in definitions),
         )
         self._auth.audit.emit("user.login", user=name, success=True, **seen)
         return self._user_certificate(identity, public)

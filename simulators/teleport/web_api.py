@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from simulators.teleport.certificates import Identity, identity_of
+from simulators.teleport.connectors import MAPPINGS
 from simulators.teleport.errors import STATUSES, TeleportError
 from simulators.teleport.tunnel import HEARTBEAT_SECONDS, Tunnel
 from simulators.teleport.users import Users
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from simulators.teleport.auth import Auth
+    from simulators.teleport.connectors import Connectors
     from simulators.teleport.kubernetes_proxy import KubernetesProxy
 
 BODY_LIMIT = 16 << 20
@@ -36,16 +38,23 @@ class WebApi:
     Args:
         auth: the Auth Service.
         kubernetes: the proxy's Kubernetes part.
+        connectors: of identity providers.
         ping: what `/v1/webapi/ping` answers.
         for_kubernetes: tells the TLS settings that connections to `kube.HOST` get.
     """
 
     def __init__(
-        self, auth: Auth, kubernetes: KubernetesProxy, ping: dict[str, Any], for_kubernetes: ssl.SSLContext
+        self,
+        auth: Auth,
+        kubernetes: KubernetesProxy,
+        connectors: Connectors,
+        ping: dict[str, Any],
+        for_kubernetes: ssl.SSLContext,
     ) -> None:
         self._auth = auth
         self._users = Users(auth)
         self._kubernetes = kubernetes
+        self._connectors = connectors
         self._ping = ping
         self._for_kubernetes = for_kubernetes
 
@@ -121,6 +130,9 @@ class WebApi:
             return web.json_response(anonymous[method]())
         if caller is None:
             raise TeleportError("AccessDenied", "access denied: expected a client certificate")
+        if method == "create" and given["resource"].get("kind") in MAPPINGS:
+            made = await self._connectors.create(caller, given["resource"], force=bool(given["force"]))
+            return web.json_response(made)
         known = self._methods(caller, given)
         if method not in known:
             raise TeleportError("NotFound", f"{method} is not simulated")
@@ -131,11 +143,18 @@ class WebApi:
         return {
             "hello": lambda: {"host_id": auth.accept_host(caller, _text(given, "role")).host_id},
             "status": lambda: {
-                "cluster": auth.cluster, "version": auth.imitation.version, "pin": auth.hosts.pin(),
+                "cluster": auth.cluster, "version": auth.imitation.version,
+                "pin": auth.decisions.pin_told(auth.hosts.pin()),
             },
             "create": lambda: auth.create(caller, given["resource"], force=bool(given["force"])),
             "get": lambda: auth.get(caller, _text(given, "kind"), given.get("name")),
+            "get-connector": lambda: self._connectors.get(
+                caller, _text(given, "kind"), given.get("name"), secrets=bool(given.get("secrets"))
+            ),
             "remove": lambda: auth.remove(caller, _text(given, "kind"), _text(given, "name")),
+            "remove-connector": lambda: self._connectors.remove(
+                caller, _text(given, "kind"), _text(given, "name")
+            ),
             "add-user": lambda: self._users.add(caller, _text(given, "name"), given["roles"]),
             "update-user": lambda: self._users.update(caller, _text(given, "name"), given["roles"]),
             "tokens": lambda: auth.tokens(caller),

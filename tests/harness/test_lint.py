@@ -183,7 +183,9 @@ def test_a_sound_outline_has_no_problem(linted: Callable[..., list[str]]) -> Non
             steps(*SOUND_STEPS, tags="@id:a @guide:s3.instal"), "did you mean s3.install?", id="unknown claim"
         ),
         pytest.param(
-            steps(*SOUND_STEPS, tags="@id:a @guide:s3.install~2"), "at revision 1", id="stale revision"
+            steps(*SOUND_STEPS, tags="@id:a @guide:s3.install~9"),
+            "newest revision of the claim is 2",
+            id="unknown revision",
         ),
         pytest.param(
             steps(*SOUND_STEPS, tags="@id:a @failure:x @alon"),
@@ -277,10 +279,10 @@ def test_table_and_doc_string_are_fine_where_they_are_taken(linted: Callable[...
     assert linted(steps(*lines)) == []
 
 
-def test_a_raised_revision_makes_its_scenarios_stale(tmp_path: Path) -> None:
+def test_a_raised_revision_stops_no_run(tmp_path: Path) -> None:
     (tmp_path / "features").mkdir()
     (tmp_path / "features" / "1.feature").write_text(SOUND, encoding="utf-8")
     claim = CLAIMS["s3.install"]
-    raised = {claim.id: Claim(claim.id, claim.section, claim.text, revision=2)}
-    [problem] = lint(tmp_path / "features", DEFINITIONS, raised)
-    assert "the claim is at revision 2" in problem
+    raised = {claim.id: Claim(claim.id, claim.section, claim.text, revisions={"18": 7})}
+    # It is `coverage` that fails on it: a run against an older edition may need the scenario as it is.
+    assert lint(tmp_path / "features", DEFINITIONS, raised) == []

@@ -222,7 +222,9 @@ def test_a_pod_of_the_service_account_is_asked_who_it_is(world: Callable[..., Sc
     scenario = world(kubernetes__run_pod=json.dumps(answer))
     calls = arranged(scenario)
     assert scenario.identity_of_a_pod() == (ACCOUNT, "r")
-    assert calls == [call.kubernetes.run_pod("who-am-i", IDENTITY_IMAGE, ["sts", "get-caller-identity"])]
+    assert calls == [
+        call.kubernetes.run_pod("who-am-i", IDENTITY_IMAGE, ["sts", "get-caller-identity"], environment=None)
+    ]
 
 
 def test_the_pods_image_is_the_one_that_the_lab_knows() -> None:
@@ -240,6 +242,8 @@ def test_who_was_seen_by_the_api_server(world: Callable[..., Scenario]) -> None:
     calls = arranged(scenario)
     assert scenario.seen_by_api_server() == {("agent", "u", ("a", "b")), ("u", "", ())}
     assert calls == [call.kubernetes.audit("alice-abc")]
+    scenario.seen_by_api_server("kubernetes-bob")
+    assert calls[1:] == [call.kubernetes.audit("kubernetes-bob")]
 
 
 def test_the_refusal_is_read_without_discovery(world: Callable[..., Scenario]) -> None:

@@ -1,21 +1,20 @@
-"""Garbage collection: objects go with their owners, in the background, before them, or not at all."""
+"""Garbage collection: objects go once their owners are gone."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulators.apiserver.controllers.loop import Key, writer
 from simulators.apiserver.kinds import RESOURCES, Resource, of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
+    from simulators.apiserver.controllers.loop import Key
     from simulators.apiserver.decisions import Decisions
     from simulators.apiserver.objects import Object
     from simulators.apiserver.registry import Registry
     from simulators.apiserver.store import Change
 
-_FOREGROUND, _ORPHAN = "foregroundDeletion", "orphan"
 _KINDS = {(resource.api_version, resource.kind): resource for resource in RESOURCES}
 
 
@@ -36,37 +35,20 @@ class Garbage:
         return []
 
     def due(self, change: Change) -> Iterable[Key]:
-        """What the change may have left without owners, and owners that wait for what they own."""
+        """What the change may have left without owners."""
         meta = change.object["metadata"]
-        if change.kind != "DELETED":
-            held = meta.get("deletionTimestamp") and meta.get("finalizers")
-            return [_key(change.resource, change.object)] if held or meta.get("ownerReferences") else []
-        owned = [_key(resource, obj) for resource, obj in self._owned_by(meta["uid"])]
-        owners = [reference["uid"] for reference in meta.get("ownerReferences") or []]
-        return owned + [key for uid in owners for key in self._waiting(uid)]
-
-    def _waiting(self, uid: str) -> Iterator[Key]:
-        """The object of that uid, when it is held until it owns nothing any more."""
-        for resource in RESOURCES:
-            for obj in self._registry.store.find(resource):
-                if obj["metadata"]["uid"] == uid and _FOREGROUND in (obj["metadata"].get("finalizers") or []):
-                    yield _key(resource, obj)
+        if change.kind == "DELETED":
+            return [_key(resource, obj) for resource, obj in self._owned_by(meta["uid"])]
+        return [_key(change.resource, change.object)] if meta.get("ownerReferences") else []
 
     async def sync(self, key: Key) -> float | None:
-        """Look at one object: is it garbage, or is it waiting for what it owns?"""
+        """Look at one object: is it garbage?"""
         plural, namespace, name = key
         resource = of(plural)
         obj = self._registry.store.get(resource, namespace, name)
-        if obj is None:
+        if obj is None or obj["metadata"].get("deletionTimestamp"):
             return None
         meta = obj["metadata"]
-        finalizers = meta.get("finalizers") or []
-        if meta.get("deletionTimestamp"):
-            if _ORPHAN in finalizers:
-                await self._orphan(resource, obj)
-            elif _FOREGROUND in finalizers:
-                await self._delete_owned(resource, obj)
-            return None
         references = meta.get("ownerReferences") or []
         owners = [reference["uid"] for reference in references]
         existing = {reference["uid"] for reference in references if self._exists(reference, namespace)}
@@ -89,46 +71,6 @@ class Garbage:
             for obj in self._registry.store.find(resource):
                 if any(o["uid"] == uid for o in obj["metadata"].get("ownerReferences") or []):
                     yield resource, obj
-
-    async def _orphan(self, resource: Resource, owner: Object) -> None:
-        uid = owner["metadata"]["uid"]
-
-        def disown(obj: Object) -> Object:
-            left = [o for o in obj["metadata"].get("ownerReferences") or [] if o["uid"] != uid]
-            metadata = {**obj["metadata"], "ownerReferences": left}
-            return {**obj, "metadata": metadata}
-
-        for kind, obj in list(self._owned_by(uid)):
-            await self._change(kind, obj, disown)
-        await self._release(resource, owner, _ORPHAN)
-
-    async def _delete_owned(self, resource: Resource, owner: Object) -> None:
-        left = False
-        for kind, obj in list(self._owned_by(owner["metadata"]["uid"])):
-            meta = obj["metadata"]
-            if not meta.get("deletionTimestamp"):
-                options = {"propagationPolicy": "Foreground" if self._owns(meta["uid"]) else "Background"}
-                gone, _ = self._registry.delete(kind, meta.get("namespace", ""), meta["name"], options)
-                left = left or not gone
-            else:
-                left = True
-        if not left:
-            await self._release(resource, owner, _FOREGROUND)
-
-    def _owns(self, uid: str) -> bool:
-        return next(self._owned_by(uid), None) is not None
-
-    async def _release(self, resource: Resource, obj: Object, finalizer: str) -> None:
-        def release(found: Object) -> Object:
-            left = [f for f in found["metadata"].get("finalizers") or [] if f != finalizer]
-            return {**found, "metadata": {**found["metadata"], "finalizers": left}}
-
-        await self._change(resource, obj, release)
-
-    async def _change(self, resource: Resource, obj: Object, edit: Callable[[Object], Object]) -> None:
-        meta = obj["metadata"]
-        place = (meta.get("namespace", ""), meta["name"])
-        await self._registry.change(resource, *place, edit, writer("generic-garbage-collector"))
 
 
 def _key(resource: Resource, obj: Object) -> Key:

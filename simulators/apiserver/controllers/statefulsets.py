@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from simulators.apiserver.registry import Registry
     from simulators.apiserver.store import Change
 
-_SETS, _PODS, _REVISIONS = of("statefulsets"), of("pods"), of("controllerrevisions")
-_CLAIMS = of("persistentvolumeclaims")
+_SETS, _PODS = of("statefulsets"), of("pods")
 _REVISION = "controller-revision-hash"
 _WRITER = writer("statefulset-controller")
 _OVER = {"Succeeded", "Failed"}
@@ -63,7 +62,7 @@ class StatefulSets:
         found = self._registry.store.get(_SETS, namespace, name)
         if found is None or found["metadata"].get("deletionTimestamp"):
             return None
-        revision = await self._revision(found)
+        revision = _revision(found)
         if await self._scale(found, revision):
             self._replace(found, revision)
         await self._tell(found, revision)
@@ -78,30 +77,6 @@ class StatefulSets:
             if controller_uid(pod) == meta["uid"] and stem == meta["name"] and number.isdecimal():
                 pods[int(number)] = pod
         return pods
-
-    async def _revision(self, found: Object) -> str:
-        """The name of the revision that its template has now; the revision is stored when it is new."""
-        meta = found["metadata"]
-        template = json.dumps(found["spec"]["template"], sort_keys=True)
-        mark = safe_encoded(zlib.crc32(template.encode()))
-        name = f"{meta['name']}-{mark}"
-        namespace = meta["namespace"]
-        if self._registry.store.get(_REVISIONS, namespace, name) is None:
-            known = [
-                revision["revision"]
-                for revision in self._registry.store.find(_REVISIONS, namespace)
-                if controller_uid(revision) == meta["uid"]
-            ]
-            labels = (found["spec"]["selector"].get("matchLabels") or {}) | {
-                "controller.kubernetes.io/hash": mark
-            }
-            body = {
-                "metadata": {"name": name, "labels": labels, "ownerReferences": [owner_reference(found)]},
-                "data": {"spec": {"template": {**found["spec"]["template"], "$patch": "replace"}}},
-                "revision": max(known, default=0) + 1,
-            }
-            await self._registry.create(_REVISIONS, namespace, body, _WRITER)
-        return name
 
     async def _scale(self, found: Object, revision: str) -> bool:
         """Add and remove pods; returns whether nothing holds up a change of the template."""
@@ -130,12 +105,8 @@ class StatefulSets:
 
     def _replace(self, found: Object, revision: str) -> None:
         """Delete the last pod that is not of the template's revision; its successor will be."""
-        strategy = found["spec"]["updateStrategy"]
-        if strategy["type"] != "RollingUpdate":
-            return
         pods = self._pods(found)
-        first = strategy["rollingUpdate"]["partition"]
-        for number in sorted((n for n in pods if n >= first), reverse=True):
+        for number in sorted(pods, reverse=True):
             meta = pods[number]["metadata"]
             own, leaving = meta["labels"].get(_REVISION, ""), bool(meta.get("deletionTimestamp"))
             if self._decisions.statefulset_replaces_pod(own, revision, leaving):
@@ -162,11 +133,6 @@ class StatefulSets:
         pod_spec = {**template["spec"], "hostname": name}
         if spec.get("serviceName"):
             pod_spec["subdomain"] = spec["serviceName"]
-        claims = await self._claims(found, name)
-        if claims:
-            kept = [volume for volume in pod_spec.get("volumes") or [] if volume["name"] not in claims]
-            made = [{"name": n, "persistentVolumeClaim": {"claimName": claim}} for n, claim in claims.items()]
-            pod_spec["volumes"] = made + kept
         metadata = {
             "name": name,
             "generateName": f"{meta['name']}-",
@@ -184,19 +150,6 @@ class StatefulSets:
             await self._recorder.record(found, "FailedCreate", text, warning=True)
             raise
         await self._recorder.record(found, "SuccessfulCreate", f"{about} successful")
-
-    async def _claims(self, found: Object, pod: str) -> dict[str, str]:
-        """Names of the pod's claims by volume; missing ones are made."""
-        namespace = found["metadata"]["namespace"]
-        claims = {}
-        for template in found["spec"].get("volumeClaimTemplates") or []:
-            volume = template["metadata"]["name"]
-            claims[volume] = f"{volume}-{pod}"
-            if self._registry.store.get(_CLAIMS, namespace, claims[volume]) is None:
-                labels = found["spec"]["selector"].get("matchLabels") or {}
-                body = {"metadata": {"name": claims[volume], "labels": labels}, "spec": template["spec"]}
-                await self._registry.create(_CLAIMS, namespace, body, _WRITER)
-        return claims
 
     async def _tell(self, found: Object, revision: str) -> None:
         """Write the status."""
@@ -223,6 +176,12 @@ class StatefulSets:
         meta = found["metadata"]
         place = (meta["namespace"], meta["name"])
         await self._registry.change(_SETS, *place, lambda o: o | {"status": kept}, _WRITER, part="status")
+
+
+def _revision(found: Object) -> str:
+    """The name of the revision that its template has now."""
+    template = json.dumps(found["spec"]["template"], sort_keys=True)
+    return f"{found['metadata']['name']}-{safe_encoded(zlib.crc32(template.encode()))}"
 
 
 _ALWAYS = {"replicas", "availableReplicas", "collisionCount"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.adapters import agent as agents
-from harness.adapters import agent_controls
+from harness.adapters import agent_controls, agent_readings
 from harness.adapters.agent import Agent
 from harness.adapters.chart import Chart
 from harness.adapters.kubernetes_api import RefusedError
@@ -192,6 +192,14 @@ class TeleportPort:
         return self._world.token or None
 
 
+def set_budget(monkeypatch: pytest.MonkeyPatch, name: str, seconds: float) -> None:
+    """Sets it wherever the adapter has it."""
+    modules = [module for module in (agents, agent_controls, agent_readings) if hasattr(module, name)]
+    assert modules, f"no budget {name}"
+    for module in modules:
+        monkeypatch.setattr(module, name, seconds)
+
+
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in {
@@ -200,17 +208,16 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
         "CHALLENGE_SECONDS": 0.12,
         "WATCH_SECONDS": 0.1,
         "AFTERWARDS_SECONDS": 0.1,
+        "SHOWN_SECONDS": 0.2,
     }.items():
-        monkeypatch.setattr(agents, name, seconds)
-    for module in (agent_controls, agents):
-        monkeypatch.setattr(module, "SHOWN_SECONDS", 0.2)
+        set_budget(monkeypatch, name, seconds)
 
 
 @pytest.fixture
 def patient(hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """For what has to be looked at more than once, however busy the machine."""
     for name in ("JOIN_SECONDS", "READY_SECONDS", "CHALLENGE_SECONDS"):
-        monkeypatch.setattr(agents, name, 20.0)
+        set_budget(monkeypatch, name, 20.0)
 
 
 @pytest.fixture
@@ -520,7 +527,7 @@ class TestCallAws:
         assert world.sessions[0] in made["user_agent"]
 
     def test_it_is_waited_for(self, agent: Agent, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(agents, "SHOWN_SECONDS", 20.0)
+        set_budget(monkeypatch, "SHOWN_SECONDS", 20.0)
         looks: list[int] = []
 
         def later() -> None:
@@ -562,7 +569,7 @@ class TestPod:
     def test_what_can_not_come_any_more_is_red_at_once(
         self, agent: Agent, world: World, monkeypatch: pytest.MonkeyPatch, reason: str
     ) -> None:
-        monkeypatch.setattr(agents, "READY_SECONDS", 60.0)
+        set_budget(monkeypatch, "READY_SECONDS", 60.0)
         world.pod = pod("old", ready=False, reason=reason, message="back-off 10s restarting failed container")
         with pytest.raises(NotObserved, match=f"{reason}: back-off 10s") as caught:
             agent.ready()

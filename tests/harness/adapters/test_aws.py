@@ -6,11 +6,12 @@ import itertools
 import json
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
 
 import pytest
 from botocore.exceptions import ClientError
 
-from harness.adapters import daemons
+from harness.adapters import daemons, direct
 from harness.adapters.aws import Account, Clients, Gateway
 from harness.core.errors import EnvironmentBroken, TransientOracleError
 from harness.scenario import DENIED_BY, Names
@@ -265,3 +266,78 @@ def test_what_the_oracle_answered_is_evidence(account: Account, evidence: Eviden
     account.calls()
     seen: list[Any] = [entry["title"] for entry in evidence.recorder.entries()]
     assert any(account.names.role in title for title in seen)
+
+
+def test_a_policy_is_attached_and_goes_with_the_scenario(account: Account, clients: Clients) -> None:
+    account.create_role()
+    assert account.permissions() == []
+    arn = account.create_policy()
+    assert account.policy()["Statement"] == [
+        {"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}
+    ]
+    assert account.attach_policy(arn) == ""
+    assert account.permissions() == [arn]
+    account.undo()
+    assert account.names.role not in roles(clients)
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        account.policy()
+
+
+def test_a_policy_that_iam_does_not_know_is_not_attached(account: Account) -> None:
+    account.create_role()
+    assert account.attach_policy(f"arn:aws:iam::aws:policy/{account.names.policy}") == "NoSuchEntity"
+    assert account.permissions() == []
+
+
+def test_what_is_written_into_a_role_is_a_permission_too(account: Account, clients: Clients) -> None:
+    account.create_role()
+    iam = clients.client("iam")
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    names = {"RoleName": account.names.role, "PolicyName": "written"}
+    iam.put_role_policy(**names, PolicyDocument=json.dumps(document))
+    assert account.permissions() == ["written"]
+    iam.delete_role_policy(**names)
+
+
+def test_providers_are_told_by_issuer(aws: AWS, account: Account) -> None:
+    assert account.oidc_providers() == {aws.issuer: ["sts.amazonaws.com"]}
+
+
+def test_whether_there_is_a_role(account: Account) -> None:
+    assert not account.has_role()
+    account.create_role()
+    assert account.has_role()
+
+
+def test_a_partition_has_roles_of_its_own(account: Account) -> None:
+    account.move_to("cn-north-1")
+    assert account.create_role() == f"arn:aws-cn:iam::{account.account_id}:role/{account.names.role}"
+    assert account.has_role()
+    account.move_to("eu-west-1")
+    assert not account.has_role()
+    account.move_to("cn-north-1")
+    account.undo()
+    assert not account.has_role()
+
+
+def test_a_node_has_an_identity_until_the_scenario_ends(aws: AWS, account: Account, clients: Clients) -> None:
+    node = account.create_node()
+    assert node["AWS_EC2_METADATA_DISABLED"] == "false"
+    endpoint = node["AWS_EC2_METADATA_SERVICE_ENDPOINT"]
+    assert endpoint.startswith(f"http://{aws.addresses['metadata']}/")
+    listed = f"{endpoint}latest/meta-data/iam/security-credentials/"
+    with direct.opener().open(listed, timeout=5) as answer:
+        assert answer.read().decode() == account.names.node_role
+    account.undo()
+    with pytest.raises(HTTPError, match="404"):
+        direct.opener().open(listed, timeout=5)
+    assert account.names.node_role not in roles(clients)
+
+
+def test_a_cluster_without_issuer_goes_with_the_scenario(account: Account, clients: Clients) -> None:
+    name = account.create_cluster_without_issuer()
+    eks = clients.client("eks")
+    assert "identity" not in eks.describe_cluster(name=name)["cluster"]
+    account.undo()
+    with pytest.raises(ClientError, match="No cluster found"):
+        eks.describe_cluster(name=name)

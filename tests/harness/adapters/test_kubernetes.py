@@ -151,6 +151,34 @@ class TestObjects:
         assert spec["restartPolicy"] == "Never"
         assert spec["containers"] == [{"name": "main", "image": "image", "args": ["sts"]}]
 
+    def test_a_pod_finds_what_its_node_tells_it(self, api: API, log: Path) -> None:
+        path = f"{NS}/pods/whoami"
+        api.objects |= {path: {"status": {"phase": "Succeeded"}}, f"{path}/log": "x"}
+        cluster(api, log).run_pod("whoami", "image", [], environment={"A": "1", "B": "2"})
+        (container,) = api.sent[0][2]["spec"]["containers"]
+        assert container["env"] == [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]
+
+    def test_version_and_issuer_are_the_api_servers(self, api: API, log: Path) -> None:
+        api.objects["/version"] = {"gitVersion": "v1.32.2"}
+        api.objects["/.well-known/openid-configuration"] = {"issuer": "https://issuer"}
+        here = cluster(api, log)
+        assert (here.version(), here.issuer()) == ("v1.32.2", "https://issuer")
+
+    @pytest.mark.parametrize(
+        ("role", "labels", "more"),
+        [
+            (None, None, {}),
+            ("arn", None, {"annotations": {"eks.amazonaws.com/role-arn": "arn"}}),
+            ("arn", {"a": "b"}, {"annotations": {"eks.amazonaws.com/role-arn": "arn"}, "labels": {"a": "b"}}),
+        ],
+    )
+    def test_a_service_account_names_a_role_or_none(
+        self, api: API, log: Path, role: str | None, labels: dict[str, str] | None, more: dict[str, Any]
+    ) -> None:
+        cluster(api, log).create_service_account(role, labels=labels)
+        metadata = {"name": NAMES.service_account, "namespace": NAMES.namespace, **more}
+        assert api.sent[0][2]["metadata"] == metadata
+
     def test_a_pod_that_does_not_end_is_not_observed(self, api: API, log: Path) -> None:
         api.objects[f"{NS}/pods/whoami"] = {"status": {"phase": "Running"}}
         with pytest.raises(NotObserved, match="pod whoami to run to its end\nlast seen: Running"):
@@ -173,6 +201,12 @@ class TestAllowed:
             "verb": "list",
             "resource": "pods",
         }
+
+    def test_rbac_is_asked_for_another_user(self, api: API, log: Path) -> None:
+        api.objects[self.PATH] = {"status": {"allowed": True}}
+        cluster(api, log).wait_allowed("list", "pods", [], user="kubernetes-bob")
+        spec = api.sent[0][2]["spec"]
+        assert (spec["user"], spec["groups"]) == ("kubernetes-bob", [])
 
     def test_a_permission_is_waited_for(self, api: API, log: Path, patient: None) -> None:
         api.objects[self.PATH] = [{"status": {"allowed": allowed}} for allowed in (False, True)]

@@ -251,7 +251,12 @@ class TestAdministrator:
 
     @pytest.mark.parametrize(
         "answer",
-        [(0, "null", ""), (0, "[]", ""), (1, "", 'ERROR: provisioning token("x") not found')],
+        [
+            (0, "null", ""),
+            (0, "[]", ""),
+            (1, "", 'ERROR: provisioning token("x") not found'),
+            (1, "", 'ERROR: github connector "x" is not configured'),
+        ],
     )
     def test_nothing_is_an_empty_list(
         self, tctl: Administrator, folder: Path, answer: tuple[int, str, str]

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
-from harness.adapters import processes, workstation
+from harness.adapters import processes, reader_clusters, workstation
 from harness.adapters.workstation import Workstation, client_environment, install_programs
 from harness.core.errors import EnvironmentBroken, NotApplicable, NotObserved
 from harness.core.findings import FindingsOfScenario, current_findings
@@ -89,8 +90,8 @@ class AuditLogs:
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AUDIT_SECONDS", "LISTED_SECONDS"):
-        monkeypatch.setattr(workstation, name, 0.5)
+    monkeypatch.setattr(workstation, "AUDIT_SECONDS", 0.5)
+    monkeypatch.setattr(reader_clusters, "LISTED_SECONDS", 0.5)
 
 
 @pytest.fixture
@@ -275,7 +276,8 @@ class TestGuide:
         machine = open_machine(reader, logs, edition)
         claims = [claim for claim in CLAIMS if commands_for(edition, claim)]
         assert len(claims) > 20
-        text = as_printed(edition, claims, machine.guide_names())
+        # In `tctl edit github/github` the first is the kind.
+        text = as_printed(edition, claims, machine.guide_names()).replace("github/", "")
         assert "<Var" not in text
         assert "(=" not in text
         # The printed names are gone, save where the name is that of a file or lives in the namespace.
@@ -295,6 +297,10 @@ class TestGuide:
         assert role["spec"]["allow"]["kubernetes_groups"] == [NAMES.group]
         assert binding["metadata"]["name"] == NAMES.binding
         assert [subject["name"] for subject in binding["subjects"]] == [NAMES.group]
+
+    def test_a_file_of_the_guide_is_made_in_the_readers_home(self, machine: Workstation, home: Path) -> None:
+        machine.save("kube-access.yaml")
+        assert yaml.safe_load((home / "kube-access.yaml").read_text()) == machine.file("kube-access.yaml")
 
     @pytest.mark.parametrize("edition", EDITIONS)
     def test_a_file_that_is_not_the_guides_own_text_is_a_finding(
@@ -323,6 +329,41 @@ class TestGuide:
         assert done.stdout == "tctl create token.yaml\n"
         assert done.failed == ("tctl create token.yaml",)
 
+    @pytest.mark.parametrize("shell", ["bash", "zsh"])
+    def test_a_new_shell_knows_what_it_is_told(
+        self, machine: Workstation, programs: Path, program: Callable[..., Path], shell: str
+    ) -> None:
+        if shutil.which(shell) is None:
+            pytest.skip(f"no {shell} on this machine")
+        program(programs, "kubectl", '#!/bin/sh\nfor word; do :; done; echo "$word $AWS_DEFAULT_REGION"\n')
+        known = {"account_id": "12", "partition": "aws", "AWS_DEFAULT_REGION": "cn-north-1"}
+        done = machine.guide("s1.annotate", shell=shell, corrected=True, variables=known)
+        name = f"role/{NAMES.role}"
+        assert done.stdout == f"eks.amazonaws.com/role-arn=arn:aws:iam::12:{name} cn-north-1\n"
+        assert machine.guide("s1.annotate", shell=shell, corrected=True).exit_code != 0
+
+    def test_a_name_may_be_another_than_the_scenarios(self, machine: Workstation) -> None:
+        done = machine.guide("s1.oidc-issuer", instead={"kube-cluster": "another"})
+        assert "--name another --region eu-west-1" in done.script
+
+    def test_what_a_program_is_told_is_as_the_shell_reads_it(
+        self, machine: Workstation, evidence: Evidence
+    ) -> None:
+        told = machine.told("eksctl", "s1.eksctl")
+        assert told[:4] == ["create", "iamserviceaccount", "--name", NAMES.service_account]
+        assert told[-1] == "--approve"
+        assert f"arn:aws:iam::aws:policy/{NAMES.policy}" in told
+        # Edition 13 loses what follows its first comment.
+        assert machine.told("helm", "s3.install")[-1] == "serviceAccount.create=false"
+        assert machine.told("helm", "s3.install", corrected=True)[-2:] == ["--version", "13.4.2"]
+        assert "eksctl" in evidence.text()
+
+    def test_a_tool_that_is_absent_ends_the_scenario(self, machine: Workstation) -> None:
+        machine.require("kubectl", "tsh")
+        with pytest.raises(NotApplicable, match="no such-tool on this machine") as caught:
+            machine.require("kubectl", "such-tool")
+        assert caught.value.code == "tool-absent"
+
 
 class TestListed:
     """`tsh kube ls`."""
@@ -330,7 +371,7 @@ class TestListed:
     def test_the_cluster_is_waited_for(
         self, machine: Workstation, home: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(workstation, "LISTED_SECONDS", 20.0)
+        monkeypatch.setattr(reader_clusters, "LISTED_SECONDS", 20.0)
         listed = json.dumps([{"kube_cluster_name": name} for name in ("another", NAMES.cluster)])
         (home / "listed").write_text(f"fails\nnull\n{listed}")
         assert machine.listed_clusters() == ["another", NAMES.cluster]
@@ -350,6 +391,19 @@ class TestListed:
 class TestKubectl:
     """Calls through Teleport."""
 
+    def test_pods_are_waited_for(
+        self,
+        machine: Workstation,
+        programs: Path,
+        program: Callable[..., Path],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        assert machine.pods_shown() == ("teleport-agent-0",)
+        monkeypatch.setattr(workstation, "SHOWN_SECONDS", 0.3)
+        program(programs, "kubectl", "#!/bin/sh\necho No resources found >&2\necho request >>events\n")
+        with pytest.raises(NotObserved, match="kubectl to list pods of"):
+            machine.pods_shown()
+
     def test_what_both_logs_saw_of_this_call_stands_beside_it(
         self, machine: Workstation, home: Path, logs: AuditLogs
     ) -> None:
@@ -361,11 +415,11 @@ class TestKubectl:
         assert [record["n"] for record in second.kubernetes] == [1]
         calls = [json.loads(line) for line in (home / "kubectl-calls").read_text().splitlines()]
         # Its own kubeconfig, not the administrator's, and no cache of an earlier identity.
-        assert {call["KUBECONFIG"] for call in calls} == {str(home / "teleport.kubeconfig")}
+        assert {call["KUBECONFIG"] for call in calls} == {str(home / f"{NAMES.cluster}.kubeconfig")}
         assert len({call["argv"][0] for call in calls}) == 2
         assert [call["argv"][1:] for call in calls] == [["get", "pods"]] * 2
         assert (home / "tsh-calls").read_text() == (
-            f"kube login {NAMES.cluster} {home / 'teleport.kubeconfig'}\n"
+            f"kube login {NAMES.cluster} {home / NAMES.cluster}.kubeconfig\n"
         )
         assert (home / "kubeconfig").read_text() == '{"kind": "Config"}'
 

@@ -89,6 +89,31 @@ def test_reuse_can_be_given_in_every_place(tmp_path: Path) -> None:
     assert load({}, {}, pyproject(tmp_path, 'reuse = "a"')).reuse == "a"
 
 
+def test_the_imitated_version_can_be_given_in_every_place(tmp_path: Path) -> None:
+    assert load({"simulated_teleport": "17"}, {}).simulated_teleport == "17"
+    assert load({}, {"CONFORMANCE_SIMULATED_TELEPORT": "17"}).simulated_teleport == "17"
+    for written in ('"17"', "17"):
+        settings = load({}, {}, pyproject(tmp_path, f"simulated-teleport = {written}"))
+        assert settings.simulated_teleport == "17"
+        assert settings.command_line()[-2:] == ["--simulated-teleport", "17"]
+
+
+@pytest.mark.parametrize("value", ["16", 18, "13.0", True, 17.0, "", None])
+def test_another_version_is_not_imitated(value: object) -> None:
+    if value is None:
+        assert load({"simulated_teleport": value}, {}).simulated_teleport is None
+    else:
+        assert "expected: simulated-teleport: 13 or 17" in refusal({"simulated_teleport": value})
+
+
+def test_a_real_teleport_imitates_nothing(tmp_path: Path) -> None:
+    path = pyproject(tmp_path, 'teleport = "bin"')
+    text = refusal({"simulated_teleport": "13"}, path=path)
+    assert "either teleport, which is real, or simulated-teleport" in text
+    assert "teleport from [tool.conformance] of pyproject.toml" in text
+    assert "simulated-teleport from option --simulated-teleport" in text
+
+
 def test_lists_and_booleans_of_pyproject_have_their_own_types(tmp_path: Path) -> None:
     settings = load({}, {}, pyproject(tmp_path, 'profile = ["guide", "guide"]\nexit-first = true'))
     assert settings.profile == ("guide",)

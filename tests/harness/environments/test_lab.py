@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock, call
 
@@ -35,6 +36,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Mock:
 @pytest.fixture
 def here(asked: Mock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lab.Lab:
     monkeypatch.setattr(state, "RUNS", tmp_path)
+    (tmp_path / "mine").mkdir()
     addresses = ("proxy", "control", "teleport")
     paths = (
         *("ca", "kubeconfig", "kubernetes_audit", "programs", "teleport", "teleport_audit"),
@@ -75,6 +77,23 @@ def test_a_scenario_that_is_alone_finds_nothing_of_an_earlier_one(here: lab.Lab,
     assert doings(asked) == [*CLEARED, call.scenario(), *UNDONE]
 
 
+def test_the_printed_names_are_one_scenarios_at_a_time(here: lab.Lab, tmp_path: Path) -> None:
+    def is_free() -> bool:
+        with (tmp_path / "mine" / lab.TURN).open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
+
+    with here.open("step3.printed-names", alone=True):
+        assert not is_free()
+        # Nobody else waits for that turn.
+        with here.open("step3.joined-by-iam", alone=False):
+            pass
+    assert is_free()
+
+
 def test_one_with_names_of_its_own_clears_nothing(here: lab.Lab, asked: Mock) -> None:
     suffixes = set()
     for _ in range(2):
@@ -84,6 +103,16 @@ def test_one_with_names_of_its_own_clears_nothing(here: lab.Lab, asked: Mock) ->
     assert doings(asked) == [call.scenario(), *UNDONE] * 2
     # Each opening has other names, and none of them the printed ones.
     assert len(suffixes | {Names.printed().namespace}) == 3
+
+
+def test_what_is_made_under_other_names_is_undone_too(here: lab.Lab, asked: Mock) -> None:
+    with here.open("how.two-clusters", alone=False) as scenario:
+        other = scenario.beside(scenario.names.beside())
+        assert other.names == scenario.names.beside()
+        assert other.beside(other.names).names == other.names
+        # One home for all of them.
+        assert asked.client_environment.call_count == 1
+    assert doings(asked) == UNDONE * 3
 
 
 @pytest.mark.parametrize("alone", [True, False])

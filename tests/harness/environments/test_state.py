@@ -99,7 +99,7 @@ def test_logs_are_kept_without_secrets(written: state.State, tmp_path: Path) -> 
     events.write_text("join\n")
     environments.keep_logs(written.folder, tmp_path / "kept")
     kept = {file.name: file.read_text() for file in (tmp_path / "kept").iterdir()}
-    assert set(kept) == {"aws-aws.log", "aws-calls.jsonl", "log-events.log"}
+    assert set(kept) == {"aws-aws.log", "aws-calls.jsonl", "decisions.json", "log-events.log"}
     assert "sentinel" not in kept["aws-aws.log"]
     assert "refused" in kept["aws-aws.log"]
 

@@ -37,7 +37,7 @@ def test_a_fault_turns_its_scenario_red(tmp_path: Path, fault: str, scenario: st
     assert completed.returncode == 1, completed.stdout + completed.stderr
     report = json.loads((tmp_path / "report" / "conformance-report.json").read_text())
     assert [(one["id"], one["verdict"]) for one in report["scenarios"]] == [(scenario, "failed")]
-    mark = f"fault {fault}: teleport misbehaves on purpose"
+    mark = f"fault {fault}, teleport misbehaves on purpose"
     assert [text for text in report["environment"]["additions"] if text.startswith(mark)]
     assert completed.stdout.splitlines()[-2].startswith(mark)
 

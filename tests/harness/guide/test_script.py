@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.errors import ConformanceError
+from harness.core.errors import ConformanceError, NotApplicable
 from harness.guide import script
 from harness.guide.claims import CLAIMS
 from harness.guide.editions import EDITIONS, blocks, commands_for, file_code_block
@@ -21,6 +21,7 @@ from harness.guide.script import (
     as_it_should_read,
     as_printed,
     file_block,
+    prints,
 )
 
 WITH_COMMANDS = [(edition, claim) for edition in EDITIONS for claim in CLAIMS if commands_for(edition, claim)]
@@ -93,6 +94,9 @@ def test_every_name_reaches_its_places() -> None:
         "role": (1, 1),
         "group": (0, 2),
         "binding": (0, 1),
+        "github": (1, 0),
+        "mysaml": (1, 0),
+        "myoidc": (1, 0),
         "teleport.version": (1, 0),
     }
 
@@ -231,6 +235,48 @@ def test_the_install_as_it_should_read_reaches_helm_whole(
         "serviceAccount.name=teleport-kube-agent-sa",
     ]
     assert arguments[-4:] == ["--create-namespace", "--namespace=teleport-agent", "--version", "17.0.0-dev"]
+
+
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_account_and_partition_come_from_one_answer(
+    edition: str, printed_names: Mapping[str, str], tmp_path: Path
+) -> None:
+    aws = 'aws() { printf "111122223333\\tarn:aws-cn:iam::111122223333:user/reader\\n"; }\n'
+    script = as_it_should_read(edition, ["s1.account-id"], printed_names)
+    result = in_bash(f'{aws}{script}echo "$account_id $partition"\n', tmp_path)
+    assert result.stdout == "111122223333 aws-cn\n"
+
+
+@pytest.mark.parametrize(
+    ("claim", "file"), [("s1.trust", "trust-relationship.json"), ("s2.token", "token.yaml")]
+)
+def test_a_file_is_not_written_without_its_variables(
+    claim: str, file: str, printed_names: Mapping[str, str], tmp_path: Path
+) -> None:
+    printed = in_bash("aws() { :; }\n" + as_printed("17", [claim], printed_names), tmp_path)
+    assert (printed.returncode, printed.stderr) == (0, "")
+    assert "iam::" in (tmp_path / file).read_text() or "sts::" in (tmp_path / file).read_text()
+    corrected = in_bash("aws() { :; }\n" + as_it_should_read("17", [claim], printed_names), tmp_path)
+    assert "parameter null or not set" in corrected.stderr
+    assert (tmp_path / file).read_text() == ""
+
+
+def test_a_command_does_not_run_without_its_variables(
+    printed_names: Mapping[str, str], tmp_path: Path
+) -> None:
+    kubectl = "kubectl() { echo ran; }\n"
+    printed = in_bash(kubectl + as_printed("17", ["s1.annotate"], printed_names), tmp_path)
+    corrected = in_bash(kubectl + as_it_should_read("17", ["s1.annotate"], printed_names), tmp_path)
+    assert (printed.returncode, printed.stdout) == (0, "ran\n")
+    assert (corrected.returncode != 0, corrected.stdout) == (True, "")
+    assert "partition: parameter null or not set" in corrected.stderr
+
+
+def test_a_scenario_about_a_printed_text_needs_it() -> None:
+    prints("13", "s3.install", "# do not create")
+    with pytest.raises(NotApplicable, match="edition 17 does not print '# do not create'") as caught:
+        prints("17", "s3.install", "# do not create")
+    assert caught.value.code == "prerequisite-not-met"
 
 
 def test_variables_persist_into_later_blocks(printed_names: Mapping[str, str], tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from harness.report.model import (
     Reason,
     Result,
     StepResult,
+    TextEntry,
     Timing,
 )
 
@@ -34,6 +35,14 @@ REAL = {
     "kubelet": ComponentEntry("kubelet", "1.33.4", simulated=False),
     "aws": ComponentEntry("AWS gateway over moto", "5.2", simulated=True),
 }
+
+
+TEXTS = [
+    TextEntry("no-rule-matched", "instance did not match any <allow> rules", "measured"),
+    TextEntry("sts-host", 'unknown STS host "{host}"', "read"),
+    TextEntry("agent-gone", "offline", "inferred"),
+    TextEntry("not-joined", "not yet", "measured"),
+]
 
 
 def record(
@@ -93,14 +102,15 @@ def facts() -> RunFacts:
 
 @pytest.fixture
 def simulate() -> Callable[..., RunFacts]:
-    """Facts in which some components are simulated."""
+    """Facts in which some components are simulated; a simulated Teleport has texts."""
 
     def change(facts: RunFacts, *names: str) -> RunFacts:
         components = {
             name: replace(component, simulated=component.simulated or name in names)
             for name, component in facts.environment.components.items()
         }
-        return replace(facts, environment=replace(facts.environment, components=components))
+        texts = TEXTS if components["teleport"].simulated else []
+        return replace(facts, environment=replace(facts.environment, components=components, texts=texts))
 
     return change
 

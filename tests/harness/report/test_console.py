@@ -75,6 +75,21 @@ def test_the_last_line_says_what_was_tested(  # noqa: PLR0917  # fixtures
     assert summary_lines(report, report_path=Path("r.json"))[-1] == last
 
 
+def test_texts_of_a_simulated_teleport_are_counted_by_provenance(
+    build: Callable[..., Report],
+    make_result: Callable[..., Result],
+    facts: RunFacts,
+    simulate: Callable[..., RunFacts],
+) -> None:
+    line = (
+        "texts of the simulated Teleport: 2 measured, 1 read, 1 inferred; only measured ones decide a check"
+    )
+    real = build(make_result("s1.policy"))
+    simulated = build(make_result("s1.policy"), facts=simulate(facts, "teleport"))
+    assert summary_lines(simulated, report_path=Path("r.json")).count(line) == 1
+    assert not [each for each in summary_lines(real, report_path=Path("r.json")) if "texts of" in each]
+
+
 def test_nothing_was_tested_when_nothing_ran(
     build: Callable[..., Report], make_result: Callable[..., Result], facts: RunFacts
 ) -> None:

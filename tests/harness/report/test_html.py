@@ -237,6 +237,47 @@ def test_every_simulated_component_is_marked(  # noqa: PLR0917  # fixtures
     assert page.all("body")[0].attributes["class"] == "simulated-run"
     marked = [row.text.split()[0] for row in page.all("tr") if "SIMULATED" in row.text]
     assert set(marked) == {*names, "aws"}
+    nothing = {"teleport", "chart"} <= set(names)
+    assert page.of_class("strip")[0].text.startswith("NOTHING OF THE PRODUCT WAS TESTED. ") is nothing
+    assert ("No program of the product ran." in page.body()) is nothing
+
+
+def test_a_fault_is_the_first_thing_on_the_page(
+    build: Callable[..., Report],
+    make_result: Callable[..., Result],
+    facts: RunFacts,
+    render: Callable[[Report], Page],
+) -> None:
+    environment = replace(
+        facts.environment, additions=["the run's CA", "fault any-arn-counts: <b>teleport</b> misbehaves"]
+    )
+    page = render(build(make_result("s1.policy"), facts=replace(facts, environment=environment)))
+    strip, banner = page.of_class("fault")
+    assert strip.text == "A FAULT WAS CHOSEN: something misbehaves on purpose."
+    assert banner.text.strip().startswith("fault any-arn-counts: <b>teleport</b> misbehaves")
+    assert page.body().startswith(strip.text)
+    assert page.all("title")[0].text.startswith("FAULT: ")
+    # A real product in the same run is not marked as simulated because of it.
+    assert "simulated-run" not in (page.all("body")[0].attributes.get("class") or "")
+
+
+def test_texts_of_a_simulated_teleport_have_their_provenance(
+    build: Callable[..., Report],
+    make_result: Callable[..., Result],
+    facts: RunFacts,
+    simulate: Callable[..., RunFacts],
+    render: Callable[[Report], Page],
+) -> None:
+    page = render(build(make_result("s1.policy"), facts=simulate(facts, "teleport")))
+    assert "Texts of the simulated Teleport: 2 measured, 1 read, 1 inferred" in page.body()
+    rows = [" ".join(row.text.split()) for row in page.all("tr")]
+    assert rows[-4:] == [
+        "no-rule-matched measured instance did not match any <allow> rules",
+        'sts-host read unknown STS host "{host}"',
+        "agent-gone inferred offline",
+        "not-joined measured not yet",
+    ]
+    assert [each.attributes.get("id") for each in render(build()).elements].count("texts") == 0
 
 
 def test_conformance_is_said_in_words(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from harness.report.build import RunFacts
     from harness.report.model import Report, Result
 
 
@@ -57,6 +58,34 @@ def test_each_verdict_has_its_element(
     }
     properties = [(each.get("name"), each.get("value")) for each in case.iter("property")]
     assert properties == [("verdict", verdict.value), ("claim", "s1.policy")]
+
+
+def test_the_suite_says_what_was_tested_simulated_and_broken(
+    build: Callable[..., Report],
+    make_result: Callable[..., Result],
+    facts: RunFacts,
+    simulate: Callable[..., RunFacts],
+    tmp_path: Path,
+) -> None:
+    unreal = simulate(facts, "teleport", "chart")
+    broken = replace(
+        unreal, environment=replace(unreal.environment, additions=["a CA", "fault x: misbehaves\x07"])
+    )
+    root = written(build(make_result("s1.policy"), facts=broken), tmp_path)
+    properties = [
+        (each.get("name"), each.get("value")) for each in root.findall("testsuite/properties/property")
+    ]
+    assert properties == [
+        ("tested", "nothing of the product was tested: simulated are Teleport 17.2.1, chart 17.2.1"),
+        ("teleport", "SIMULATED: teleport 17.2.1"),
+        ("chart", "SIMULATED: teleport-kube-agent 17.2.1"),
+        ("kubernetes", "real: control plane 1.33.4"),
+        ("kubelet", "real: kubelet 1.33.4"),
+        ("aws", "SIMULATED: AWS gateway over moto 5.2"),
+        ("fault", "fault x: misbehaves\ufffd"),
+    ]
+    sound = written(build(make_result("s1.policy")), tmp_path)
+    assert "fault" not in {each.get("name") for each in sound.findall("testsuite/properties/property")}
 
 
 def test_every_planned_scenario_is_a_test_case(build: Callable[..., Report], tmp_path: Path) -> None:

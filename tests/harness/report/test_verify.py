@@ -86,6 +86,16 @@ def _set(document: Document, path: str, value: object) -> None:
         ("suite.profiles.guide", [], "its profiles and $.suite.profiles.guide disagree"),
         ("claims", [], "$.claims: 0 entries are stated, but"),
         ("reproduce", "", "$.reproduce: "),
+        (
+            "environment.texts",
+            [{"name": "a", "text": "b", "provenance": "read"}],
+            "$.environment.texts: 1 texts, but Teleport is not simulated",
+        ),
+        (
+            "environment.texts",
+            [{"name": "a", "text": "b", "provenance": "guessed"}],
+            "$.environment.texts[0].provenance: ",
+        ),
     ],
 )
 def test_tampering_is_found(sound: Document, path: str, value: object, problem: str) -> None:
@@ -124,6 +134,22 @@ def test_a_scenario_cannot_be_dropped_from_a_conformant_report(
     assert any(
         "$.conformant: guide is stated as True, but follows as None" in line for line in verify(report)
     )
+
+
+def test_a_simulated_teleport_must_tell_each_of_its_texts_once(
+    build: Callable[..., Report],
+    make_result: Callable[..., Result],
+    document: Callable[[Report], Document],
+    facts: RunFacts,
+    simulate: Callable[..., RunFacts],
+) -> None:
+    report = document(build(*map(make_result, ALL), facts=simulate(facts, "teleport")))
+    assert verify(report) == []
+    texts = report["environment"]["texts"]
+    texts.append(texts[0])
+    assert verify(report) == ["$.environment.texts: no-rule-matched is there 2 times"]
+    texts.clear()
+    assert verify(report) == ["$.environment.texts: 0 texts, but Teleport is simulated"]
 
 
 def test_a_simulated_component_cannot_be_overlooked(

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from kubernetes import client, config, watch
+from kubernetes.stream import stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[3]
+BIN = Path(sys.executable).parent
 Object = dict[str, Any]
 
 MANIFEST = """
@@ -136,8 +140,7 @@ def test_kubectl_applies_prints_and_deletes(kubectl: Any, namespace: str) -> Non
     assert kubectl("get", "cm", "c", "-o", "jsonpath={.data}") == '{"l":"two"}'
     assert "serverside-applied" in kubectl("apply", "--server-side", "-f", "-", stdin=MANIFEST)
     lines = kubectl("get", "configmaps").splitlines()
-    assert lines[0].split() == ["NAME", "DATA", "AGE"]
-    assert lines[1].split()[:2] == ["c", "2"]
+    assert [line.split()[0] for line in lines] == ["NAME", "c", "kube-root-ca.crt"]
     assert kubectl("delete", "cm", "c").startswith('configmap "c" deleted')
     assert 'configmaps "c" not found' in kubectl("get", "cm", "c", code=1)
     assert "simulated" in kubectl("version")
@@ -224,6 +227,102 @@ def test_a_job_s_pod_runs_and_its_log_is_read(admin: Any, namespace: str, poll: 
     status, refused = admin.call("GET", f"{core}/pods/{name}/log?container=other")
     assert (status, refused["message"]) == (400, f"container other is not valid for pod {name}")
     assert admin.call("GET", f"{core}/pods/zz/log")[0] == 404
+
+
+@pytest.fixture
+def shell(admin: Any, namespace: str, poll: Any, kubelet: None) -> str:
+    """A running pod with a shell."""
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    environment = [{"name": "GREETING", "value": "hello"}]
+    container = {"name": "main", "image": "local:1", "args": ["exec sleep 600"], "env": environment}
+    spec = {"terminationGracePeriodSeconds": 0, "containers": [container]}
+    admin.do("POST", pods, {"metadata": {"name": "shell"}, "spec": spec})
+    poll(lambda: "running" in admin.get(f"{pods}/shell")["status"]["containerStatuses"][0]["state"])
+    return "shell"
+
+
+def test_kubectl_runs_a_command_in_a_pod(
+    run_client: Any, server: Any, namespace: str, shell: str, poll: Any
+) -> None:
+    def execute(*argv: str, stdin: str = "") -> tuple[int, str, str]:
+        ended = run_client("kubectl", "-n", namespace, "exec", *argv, stdin=stdin)
+        return ended.returncode, ended.stdout, ended.stderr
+
+    assert execute(shell, "--", "sh", "-c", "echo $GREETING; echo no >&2") == (0, "hello\n", "no\n")
+    assert execute("-i", shell, "--", "sort", stdin="b\na\n") == (0, "a\nb\n", "")
+    assert execute(shell, "--", "cat", stdin="is not passed") == (0, "", "")
+    assert execute(shell, "--", "sh", "-c", "exit 3") == (3, "", "command terminated with exit code 3\n")
+    many = execute(shell, "--", "sh", "-c", "yes | head -c 3000000")
+    assert (many[0], len(many[1])) == (0, 3_000_000), "all of it comes, though the command ended long before"
+    code, _, told = execute(shell, "--", "no-such-program")
+    assert (code, 'exec: "no-such-program": executable file not found in $PATH' in told) == (1, True), told
+    code, _, told = execute(shell, "-c", "other", "--", "true")
+    assert (code, "container other is not valid for pod shell" in told) == (1, True), told
+    code, _, told = execute(shell, "--as", "amy", "--", "true")
+    assert (code, "Forbidden" in told) == (1, True), told
+    path = f"/api/v1/namespaces/{namespace}/pods/shell/exec?command=sort"
+
+    def stages() -> list[tuple[str, int]]:
+        records = [record for record in server.audited() if record["requestURI"].startswith(path)]
+        return [(record["stage"], record["responseStatus"]["code"]) for record in records]
+
+    assert poll(stages) == [("ResponseStarted", 101), ("ResponseComplete", 101)]
+
+
+def test_a_command_ends_with_its_client(admin: Any, server: Any, namespace: str, shell: str) -> None:
+    kubectl = ["kubectl", "--kubeconfig", str(server.kubeconfig()), "-n", namespace]
+    script = "echo $$; exec sleep 600"
+    with subprocess.Popen(
+        [BIN / kubectl[0], *kubectl[1:], "exec", shell, "--", "sh", "-c", script], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        command = psutil.Process(int(process.stdout.readline()))
+        process.kill()
+    with suppress(psutil.NoSuchProcess):
+        command.wait(10)
+    assert not command.is_running()
+
+
+def test_the_python_client_runs_a_command_in_a_pod(server: Any, namespace: str, shell: str) -> None:
+    settings = client.Configuration()
+    config.load_kube_config(str(server.kubeconfig()), client_configuration=settings, persist_config=False)
+    settings.proxy = None
+    with client.ApiClient(settings) as connection:
+        session = stream(
+            client.CoreV1Api(connection).connect_get_namespaced_pod_exec,
+            shell,
+            namespace,
+            command=["sh", "-c", "read line; echo got $line; exit 4"],
+            stdin=True,
+            stdout=True,
+            stderr=True,
+            tty=False,
+            _preload_content=False,
+        )
+        session.write_stdin("a line\n")
+        session.run_forever(timeout=10)
+        session.sock.shutdown()  # its own close leaves the socket open once the server has closed
+        assert (session.read_stdout(), session.returncode) == ("got a line\n", 4)
+
+
+def test_a_terminal_is_refused_and_so_is_spdy(
+    admin: Any, server: Any, namespace: str, shell: str, run_client: Any
+) -> None:
+    path = f"/api/v1/namespaces/{namespace}/pods/{shell}/exec?command=true&stdout=true"
+    upgrade = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}
+    status, told = admin.call("POST", path, **upgrade)
+    assert (status, "over WebSockets" in told["message"], "SPDY/3.1" in told["message"]) == (400, True, True)
+    terminal = run_client(
+        sys.executable, "-c", TERMINAL, "kubectl", "-n", namespace, "exec", "-it", shell, "--", "true"
+    )
+    assert "without a terminal only" in terminal.stdout
+
+
+TERMINAL = """
+import pexpect, sys
+child = pexpect.spawn(sys.argv[1], sys.argv[2:], timeout=20)
+print(child.read().decode())
+"""
 
 
 def test_a_pod_reads_its_token_and_authority(

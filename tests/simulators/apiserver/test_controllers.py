@@ -146,7 +146,7 @@ def test_a_stateful_set_starts_its_pods_in_order(admin: Any, workloads: Workload
     workloads.poll(lambda: wanted.items() <= admin.get(f"{workloads.sets}/s")["status"].items())
     status = admin.get(f"{workloads.sets}/s")["status"]
     assert status["currentRevision"] == status["updateRevision"]
-    admin.merge(f"{workloads.sets}/s/scale", {"spec": {"replicas": 1}})
+    admin.merge(f"{workloads.sets}/s", {"spec": {"replicas": 1}})
     workloads.leaving("s-1")
     workloads.end("s-1")
     workloads.poll(lambda: admin.get(f"{workloads.sets}/s")["status"]["replicas"] == 1)
@@ -214,23 +214,31 @@ def test_a_pod_that_is_refused_is_told_and_tried_again(workloads: Workloads, adm
     assert workloads.pod("s-0")["spec"]["serviceAccountName"] == "late"
 
 
-@pytest.mark.parametrize("policy", ["Background", "Foreground", "Orphan"])
-def test_a_stateful_set_goes_as_wished(workloads: Workloads, admin: Any, policy: str) -> None:
+def test_a_stateful_set_goes_at_once_and_its_pods_after_it(workloads: Workloads, admin: Any) -> None:
     workloads.stateful_set()
     workloads.run("s-0")
-    status, answer = admin.call("DELETE", f"{workloads.sets}/s", {"propagationPolicy": policy})
     path = f"{workloads.sets}/s"
-    if policy == "Orphan":
-        workloads.poll(lambda: admin.call("GET", path)[0] == 404)
-        assert not workloads.pod("s-0")["metadata"].get("ownerReferences")
-        assert "deletionTimestamp" not in workloads.pod("s-0")["metadata"]
-        return
-    assert (status, answer["kind"]) == ((202, "StatefulSet") if policy == "Foreground" else (200, "Status"))
+    for policy in ("Foreground", "Orphan"):
+        status, refused = admin.call("DELETE", path, {"propagationPolicy": policy})
+        assert (status, "other than Background" in refused["message"]) == (501, True)
+    status, answer = admin.call("DELETE", path, {"propagationPolicy": "Background"})
+    assert (status, answer["kind"]) == (200, "Status")
+    assert admin.call("GET", path)[0] == 404
     workloads.leaving("s-0")
-    assert admin.call("GET", path)[0] == (200 if policy == "Foreground" else 404)
     workloads.end("s-0")
-    workloads.poll(lambda: admin.call("GET", path)[0] == 404)
     workloads.poll(lambda: workloads.pods() == [])
+
+
+def test_what_nothing_would_act_on_is_refused(workloads: Workloads, admin: Any) -> None:
+    made = workloads.stateful_set(replicas=0)
+    claims = {"spec": {"volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {}}]}}
+    change = admin.call(
+        "PATCH",
+        f"{workloads.sets}/{made['metadata']['name']}",
+        claims,
+        Content_Type="application/merge-patch+json",
+    )
+    assert (change[0], "spec.volumeClaimTemplates" in change[1]["message"]) == (501, True)
 
 
 def test_a_job_is_complete_when_its_pod_succeeded(workloads: Workloads, admin: Any) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import botocore.exceptions
 import pytest
 
+from simulators.aws.documents import trust_fault
+
 if TYPE_CHECKING:
     from tests.simulators.aws.conftest import Lab
 
@@ -44,6 +46,62 @@ def test_the_guides_policy_role_and_attachment(lab: Lab) -> None:
     attached = iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
     assert [entry["PolicyArn"] for entry in attached] == [arn]
     assert iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"] == lab.trust()
+
+
+@pytest.mark.parametrize(
+    ("trust", "message"),
+    [
+        ("not json", "This policy contains invalid Json"),
+        # As step 1 prints it in zsh, and in a shell that does not know the account.
+        ('{"Statement": [{"Condition": {"StringEquals": {"x"}}}]}', "This policy contains invalid Json"),
+        (
+            {"Statement": [{"Principal": {"Federated": "arn:aws:iam:::oidc-provider/"}}]},
+            "Federated principals must be valid domain names or SAML metadata ARNs",
+        ),
+    ],
+)
+def test_a_role_of_a_malformed_trust_policy_is_refused(lab: Lab, trust: Any, message: str) -> None:
+    name = lab.unique("role")
+    document = trust if isinstance(trust, str) else json.dumps(trust)
+    create = lab.client("iam").create_role
+    code, told, status = error_of(create, RoleName=name, AssumeRolePolicyDocument=document)
+    assert (code, told, status) == ("MalformedPolicyDocument", message, 400)
+    assert error_of(lab.client("iam").get_role, RoleName=name)[0] == "NoSuchEntity"
+
+
+@pytest.mark.parametrize(
+    ("document", "fault"),
+    [
+        ('{"Statement": {"Principal": {"Federated": "accounts.google.com"}}}', ""),
+        (
+            '{"Statement": [{"Principal": {"Federated": ["arn:aws-cn:iam::210987654321:oidc-provider/x/id/1"]}}]}',
+            "",
+        ),
+        ('{"Statement": [{"Principal": {"Service": "ec2.amazonaws.com"}}]}', ""),
+        ('{"Statement": [{"Principal": "*"}]}', ""),
+        ('["x"]', "Syntax errors in policy."),
+        (
+            '{"Statement": [{"Principal": {"Federated": ["accounts.google.com", "arn:aws:iam::1:x"]}}]}',
+            "Federated principals must be valid domain names or SAML metadata ARNs",
+        ),
+    ],
+)
+def test_what_iam_refuses_of_a_trust_policy(document: str, fault: str) -> None:
+    assert trust_fault(document) == fault
+
+
+def test_a_partition_has_arns_and_roles_of_its_own(lab: Lab) -> None:
+    in_china = {"region": "cn-north-1"}
+    assert (
+        lab.client("sts", **in_china).get_caller_identity()["Arn"].startswith("arn:aws-cn:iam::210987654321:")
+    )
+    assert lab.client("sts").get_caller_identity()["Arn"].startswith("arn:aws:iam::210987654321:")
+    name = lab.unique("role")
+    created = lab.client("iam", **in_china).create_role(
+        RoleName=name, AssumeRolePolicyDocument=json.dumps(lab.trust())
+    )
+    assert created["Role"]["Arn"] == f"arn:aws-cn:iam::210987654321:role/{name}"
+    assert error_of(lab.client("iam").get_role, RoleName=name)[0] == "NoSuchEntity"
 
 
 def test_accounts_do_not_see_each_other(lab: Lab) -> None:

@@ -157,7 +157,8 @@ def test_a_signal_ends_it_cleanly_also_with_open_connections(
             assert own.control("GET", "/healthz").status == 200
             gateway.process.send_signal(number)
             assert gateway.process.wait(10) == 0
-    assert gateway.stderr.read_text() == ""
+    (about,) = gateway.stderr.read_text().splitlines()
+    assert about.startswith("simulated AWS: ")
 
 
 def test_a_backend_that_is_not_there_is_an_answer_too(
@@ -181,4 +182,5 @@ def test_the_backend_announces_itself_and_ends_cleanly(tmp_path: Path, start: Ca
     assert backend.ready["pid"] == backend.process.pid
     assert backend.ready["url"].startswith("http://127.0.0.1:")
     assert backend.stop() == 0
-    assert backend.stderr.read_text() == ""
+    (about,) = backend.stderr.read_text().splitlines()
+    assert about.startswith("simulated AWS: moto ")

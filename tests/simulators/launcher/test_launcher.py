@@ -211,3 +211,30 @@ def test_a_client_that_says_nothing_does_no_harm(
     client.communicate(timeout=10)
     assert client.returncode == 5
     assert launcher.poll() is None
+
+
+def test_it_serves_other_programs_in_place_of_the_simulators(tmp_path: Path) -> None:
+    (tmp_path / "probe.py").write_text(PROBE)
+    own = [sys.executable, "-m", "simulators.launcher", "--socket", str(tmp_path / "s"), "--ready"]
+    process = subprocess.Popen(
+        [*own, str(tmp_path / "ready"), "--program", "mine=probe", "--import", "probe"],
+        env={"PYTHONPATH": f"{CLONE}{os.pathsep}{tmp_path}", "PATH": "/usr/bin:/bin"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        until((tmp_path / "ready").exists)
+        asked = [sys.executable, "-I", "-S", str(CLIENT), str(tmp_path / "s")]
+        done = subprocess.run([*asked, "mine", "exit", "3"], check=False, timeout=20)
+        other = subprocess.run(
+            [*asked, "teleport", "version"], check=False, timeout=20, capture_output=True, text=True
+        )
+    finally:
+        process.terminate()
+        _, told = process.communicate(timeout=20)
+    assert done.returncode == 3
+    assert (other.returncode, "there are: mine" in other.stderr) == (127, True)
+    # Nobody may take what it starts for simulated.
+    assert told.startswith(
+        "launcher of the conformance suite: starts programs that are not simulated: mine\n"
+    )

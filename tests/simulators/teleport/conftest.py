@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import datetime as dt
+import hashlib
 import http.client
 import io
 import itertools
@@ -13,6 +14,7 @@ import os
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -21,7 +23,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import botocore.config
@@ -53,6 +55,13 @@ ISSUER = f"https://oidc.eks.{REGION}.amazonaws.com/id/TELEPORTTESTS"
 SUBJECT = "system:serviceaccount:teleport-agent:teleport-kube-agent-sa"
 BODY = "Action=GetCallerIdentity&Version=2011-06-15"
 PASSWORD = "correct horse battery"
+ENDS = {
+    "succeed": b'{"metadata":{},"status":"Success"}',
+    "exit": b'{"metadata":{},"status":"Failure","message":"command terminated with non-zero exit code: 3",'
+    b'"reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"3"}]}}',
+    "break": b'{"metadata":{},"status":"Failure","message":"it broke","reason":"InternalError","code":500}',
+}
+"""Command -> the status in which it ends."""
 
 
 def eventually(look: Callable[[], Any], seconds: float = 15.0) -> Any:
@@ -137,6 +146,11 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(201, {"status": {"allowed": self.server.permitted}})
         elif "watch=true" in path.query:
             self._watch()
+        elif path.path.endswith("/exec"):
+            self._execute(path.query)
+        elif path.path.endswith("/pods/run"):
+            containers = [{"name": "first", "image": "one:1"}, {"name": "second", "image": "two:2"}]
+            self._answer(200, {"spec": {"nodeName": "node-1", "containers": containers}})
         else:
             self._answer(200, {"kind": "PodList", "items": [{"metadata": {"name": "teleport-agent-0"}}]})
 
@@ -173,6 +187,27 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b'10\r\n{"type":"ADDED"}\r\n')
         self.wfile.flush()
         self.server.watching.wait(20)
+
+    def _execute(self, query: str) -> None:
+        """Give back the first message as standard output, and end with the status that the command names."""
+        command = parse_qs(query)["command"][0]
+        if command == "forbidden":
+            self._answer(403, {"kind": "Status", "message": "pods is forbidden: no"})
+            return
+        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        accepted = base64.b64encode(hashlib.sha1(key.encode(), usedforsecurity=False).digest()).decode()
+        self.send_header("Sec-WebSocket-Accept", accepted)
+        self.send_header("Sec-WebSocket-Protocol", self.headers["Sec-WebSocket-Protocol"])
+        self.end_headers()
+        self.close_connection = True
+        _, length, *mask = self.rfile.read(6)
+        sent = bytes(byte ^ mask[index % 4] for index, byte in enumerate(self.rfile.read(length & 127)))
+        for message in (b"\x01" + sent[1:], b"\x03" + ENDS[command]):
+            self.wfile.write(struct.pack(">BBH", 0x82, 126, len(message)) + message)
+        self.wfile.write(b"\x88\x00")
 
     def _answer(self, status: int, document: dict[str, Any]) -> None:
         text = json.dumps(document).encode()

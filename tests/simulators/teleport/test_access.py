@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+import websocket  # comes with the client of Kubernetes
 import yaml
 
 if TYPE_CHECKING:
@@ -105,6 +108,21 @@ def test_discovery_is_not_recorded(
     assert [event["request_path"] for event in lab.audit("kube.request", user=name)[known:]] == ["/version"]
 
 
+def test_a_role_that_fits_no_pod_lists_none(lab: Any, joined: Any) -> None:
+    role = lab.unique("kube-access")
+    only = [{"kind": "pod", "namespace": "nowhere", "name": "*"}]
+    allow = {"kubernetes_labels": {"*": "*"}, "kubernetes_groups": ["viewers"], "kubernetes_resources": only}
+    lab.create("role", role, {"allow": allow, "deny": {}}, version="v6")
+    _, home = lab.user(role)
+    status, answer = lab.kubectl(home, joined.cluster, PODS)
+    assert (status, answer["items"]) == (200, [])
+    status, answer = lab.kubectl(home, joined.cluster, f"{PODS}/teleport-agent-0")
+    assert (status, answer["reason"]) == (403, "Forbidden")
+    assert lab.kubectl(home, joined.cluster, f"{PODS}?watch=1")[0] == 400
+    # A session of this role forwards no SSH agent (measured); one of role access does.
+    assert "permit-agent-forwarding" not in lab.tsh(home, "status", "--format=json").stdout
+
+
 def test_user_without_groups_is_told_so(lab: Any, joined: Any, outsider: tuple[str, Path]) -> None:
     name, home = outsider
     before = len(lab.kubernetes.seen)
@@ -181,10 +199,74 @@ def test_watch_blocks_nobody_and_is_recorded_when_it_ends(
     wait(lambda: len(lab.audit("kube.request", user=name, request_path=PODS)) == known + 1)
 
 
-def test_exec_is_refused_and_not_pretended(lab: Any, joined: Any, viewer: tuple[str, Path]) -> None:
+def execute(lab: Any, home: Path, cluster: str, query: str) -> tuple[bytes, dict[str, Any]]:
+    """What `kubectl exec` does: one line goes in; what comes out, and the end."""
+    connection = lab.connection(lab.kubernetes_identity(home, cluster), "kube.tele.example.com")
+    socket = websocket.create_connection(
+        f"wss://kube.tele.example.com{PODS}/run/exec?{query}",
+        socket=connection.sock,
+        subprotocols=["v5.channel.k8s.io"],
+    )
+    printed, status = b"", b""
+    with closing(connection), closing(socket):
+        socket.send_binary(b"\x00line")
+        while not status:
+            message = socket.recv()
+            assert isinstance(message, bytes)
+            printed += message[1:] if message[0] == 1 else b""
+            status = message[1:] if message[0] == 3 else b""
+    return printed, json.loads(status)
+
+
+@pytest.mark.parametrize(
+    "example",
+    [
+        ("succeed", b"line", "Success", ("T3002I", None, None)),
+        ("exit", b"line", "Failure", ("T3002E", "3", "command terminated with exit code 3")),
+        ("break", b"line", "Failure", ("T3002E", None, "it broke")),
+        ("forbidden", b"", "Failure", ("T3002E", "403", "pods is forbidden: no")),
+    ],
+)
+def test_command_is_passed_on_and_recorded(
+    lab: Any,
+    joined: Any,
+    viewer: tuple[str, Path],
+    wait: Callable[..., Any],
+    example: tuple[str, bytes, str, tuple[str, str | None, str | None]],
+) -> None:
+    (name, home), (command, printed, status, recorded) = viewer, example
+    known = len(lab.audit("session.end", user=name))
+    seen, end = execute(lab, home, joined.cluster, f"command={command}&command=a+b&stdin=true&stdout=true")
+    assert (seen, end["status"]) == (printed, status)
+    wait(lambda: len(lab.audit("session.end", user=name)) == known + 1)
+    [event] = lab.audit("exec", user=name)[-1:]
+    assert (event["code"], event.get("exitCode"), event.get("exitError")) == recorded
+    assert event["command"] == f"{command} a b"
+    place = ("kubernetes_pod_name", "kubernetes_container_name", "kubernetes_container_image")
+    assert [event[field] for field in place] == ["run", "first", "one:1"]
+    assert (event["server_id"], event["kubernetes_node_name"]) == (joined.host_id, "node-1")
+    sessions = {lab.audit(kind, user=name)[-1]["sid"] for kind in ("session.start", "exec", "session.end")}
+    assert sessions == {event["sid"]}
+    [asked] = [seen for seen in lab.kubernetes.seen if f"command={command}&" in seen[1]][-1:]
+    assert asked[2]["Impersonate-User"] == name
+
+
+def test_container_that_is_named_is_recorded(
+    lab: Any, joined: Any, viewer: tuple[str, Path], wait: Callable[..., Any]
+) -> None:
+    name, home = viewer
+    execute(lab, home, joined.cluster, "command=succeed&container=second&stdout=true")
+    wait(lambda: lab.audit("exec", user=name, kubernetes_container_image="two:2"))
+
+
+def test_commands_over_spdy_and_port_forwards_are_refused(
+    lab: Any, joined: Any, viewer: tuple[str, Path]
+) -> None:
     _, home = viewer
     status, answer = lab.kubectl(home, joined.cluster, f"{PODS}/x/exec", "POST", Upgrade="SPDY/3.1")
-    assert (status, answer["message"]) == (501, "exec, attach and port-forward are not simulated")
+    assert (status, "seen: SPDY/3.1" in answer["message"]) == (400, True)
+    status, answer = lab.kubectl(home, joined.cluster, f"{PODS}/x/portforward", "POST", Upgrade="SPDY/3.1")
+    assert (status, answer["message"]) == (501, "attach and port-forward are not simulated")
 
 
 def test_agent_that_is_gone(lab: Any, viewer: tuple[str, Path], wait: Callable[..., Any]) -> None:

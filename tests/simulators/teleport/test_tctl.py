@@ -235,3 +235,10 @@ def test_state_survives_the_auth_service(lab: Any) -> None:
     again = Store(path)
     assert not again.fresh
     assert again.tokens[name]["spec"]["join_method"] == "iam"
+
+
+def test_a_user_may_read_the_roles_of_ones_own_alone(lab: Any, outsider: tuple[str, Path]) -> None:
+    env = lab.env(outsider[1])
+    assert lab.run("tctl", "get", "roles/access", "--format=json", env=env).returncode == 0
+    refused = lab.run("tctl", "get", "roles/editor", env=env)
+    assert refused.stderr == error('access denied to perform action "read" on "role"')

@@ -1,0 +1,189 @@
+"""`./conformance faults`: tries the faults and writes what they showed."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from harness.core.files import write_atomically
+from harness.core.settings import Settings
+from harness.faults import labs, plan, prove, shown, touched
+from harness.faults.catalogue import CATALOGUE, FAULTS, OTHERWISE
+from harness.faults.matrix import Matrix
+from harness.faults.page import page
+from harness.faults.touched import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from harness.faults.catalogue import Fault
+    from harness.faults.plan import Subject, Trial
+
+MATRIX_NAME = "faults.json"
+PAGE_NAME = "faults.html"
+SAMPLE = 8
+"""Pairs of fault and scenario that are tried at each change beside what it touches: a minute or two."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to try.
+
+    Attributes:
+        names: Faults; all where there are none.
+        seed: Of the random choices.
+        labs: How many labs side by side.
+        workers: Scenarios at a time in each lab. Most of them wait for what does not come.
+        named: Whether each fault is tried only on the scenarios that the catalogue names: enough to prove claims,
+            and it shows nothing of who else notices.
+        record: File of the guide's data to note in what was seen red; None for none.
+        change: Since when only what is touched is tried, and a sample; None for all.
+    """
+
+    names: Sequence[str] = ()
+    seed: int = 1
+    labs: int = 2
+    workers: int = 4
+    named: bool = False
+    record: Path | None = None
+    change: Change | None = None
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How the command reaches what it may not import.
+
+    Attributes:
+        run: Runs the suite with arguments into a folder.
+        end: Ends those runs.
+        read: Reads the report of such a run.
+        tell: Prints one line.
+    """
+
+    run: Callable[[Sequence[str], Path], int]
+    end: Callable[[], None]
+    read: Callable[[Path], labs.Lab]
+    tell: Callable[[str], None]
+
+
+def faults(
+    settings: Settings, subjects: Sequence[Subject], wanted: Wanted, ways: Ways, facts: Mapping[str, object]
+) -> int:
+    """Tries faults, writes matrix and page into the report folder, tells what is to mend.
+
+    Args:
+        settings: What the environments are made of.
+        subjects: Scenarios that are chosen.
+        wanted: What to try.
+        ways: How.
+        facts: Versions and the like, for the matrix.
+
+    Returns:
+        0 where every claim of every scenario is proven and every fault has a victim or a reason, else 1.
+
+    Raises:
+        EnvironmentBroken: A scenario does not pass where nothing is made wrong.
+        UsageError: A fault is unknown.
+    """
+    began = time.monotonic()
+    known = prove.chosen(FAULTS, wanted.names, _real(settings))
+    runs = _Runs(settings, wanted, ways)
+    excluded: dict[str, str] = {}
+    if wanted.change is not None:
+        trials, touching, quiet = _of_change(known, subjects, wanted, ways)
+        tried_on = {one for trial in trials for one in trial.aimed} | touching
+        # What fails by the change itself would be taken for noticing any fault.
+        clean, excluded = prove.clean_lab([one for one in subjects if one.id in tried_on], runs, ways.tell)
+        trials = [replace(trial, aimed=tuple(one for one in trial.aimed if one in clean)) for trial in trials]
+        subjects = [one for one in subjects if one.id in touching and one.id in clean]
+    elif wanted.named:
+        clean, excluded = prove.clean_lab(subjects, runs, ways.tell)
+        subjects = [one for one in subjects if one.id in clean]
+        trials, quiet = plan.by_catalogue(known, subjects), known
+    else:
+        clean, excluded = prove.clean_labs(subjects, runs, ways.tell, labs=wanted.labs)
+        subjects = [one for one in subjects if one.id in clean]
+        trials, quiet = plan.by_decisions(known, clean, wanted.seed), known
+    rows = prove.try_faults([trial for trial in trials if trial.scenarios], runs, ways.tell, labs=wanted.labs)
+    tried = {row.fault.name for row in rows}
+    untried = [fault for fault in quiet if fault.name not in tried]
+    facts = {**facts, "seed": wanted.seed, "seconds": round(time.monotonic() - began, 1)}
+    matrix = Matrix(subjects, excluded, rows, untried, OTHERWISE, facts)
+    if wanted.record is not None:
+        day = datetime.now(UTC).date().isoformat()
+        new = shown.notes(matrix.pairs(), shown.environment(_real(settings)), day)
+        write_atomically(wanted.record, shown.merged(wanted.record.read_text(encoding="utf-8"), new))
+    return _conclude(matrix, settings.report_dir.resolve(), ways.tell)
+
+
+def _of_change(
+    known: Sequence[Fault], subjects: Sequence[Subject], wanted: Wanted, ways: Ways
+) -> tuple[list[Trial], frozenset[str], list[Fault]]:
+    """Trials of a change; ids of the scenarios that it touches; the faults that it touches."""
+    change = wanted.change or Change({}, {})
+    ids = touched.scenarios(change, subjects)
+    names = touched.faults(change, known, CATALOGUE.read_text(encoding="utf-8"))
+    ways.tell(f"touched: {len(names)} faults, {len(ids)} scenarios; {SAMPLE} pairs more")
+    trials = plan.for_change(known, subjects, (names, ids), seed=wanted.seed, size=SAMPLE)
+    return trials, ids, [fault for fault in known if fault.name in names]
+
+
+def _conclude(matrix: Matrix, folder: Path, tell: Callable[[str], None]) -> int:
+    document = matrix.document()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / MATRIX_NAME, json.dumps(document, indent=1) + "\n")
+    write_atomically(folder / PAGE_NAME, page(matrix))
+    for text in (*document["notes"], *document["problems"]):
+        tell(text)
+    pairs = matrix.pairs()
+    tell(
+        f"{len(matrix.rows)} faults tried; {len(pairs) - len(matrix.unproven())} of {len(pairs)} pairs of scenario "
+        f"and claim proven; {len(document['problems'])} to mend; {document['seconds']} s"
+    )
+    tell(f"matrix: {folder / MATRIX_NAME}")
+    tell(f"page: {folder / PAGE_NAME}")
+    return 1 if document["problems"] else 0
+
+
+def _real(settings: Settings) -> tuple[str, ...]:
+    given = {"apiserver": settings.control_plane, "teleport": settings.teleport, "chart": settings.chart}
+    return tuple(component for component, program in given.items() if program is not None)
+
+
+class _Runs:
+    """Runs of the suite, each in a lab and a folder of its own."""
+
+    def __init__(self, settings: Settings, wanted: Wanted, ways: Ways) -> None:
+        programs = {
+            name: path and path.resolve()
+            for name in ("teleport", "control_plane", "chart", "helm", "kubectl")
+            for path in (getattr(settings, name),)
+        }
+        # Of the user's choices those that an environment is made of; whatever else has its default.
+        self._settings = Settings(
+            **programs,
+            guide_edition=settings.guide_edition,
+            simulated_teleport=settings.simulated_teleport,
+        )
+        self._wanted = wanted
+        self._ways = ways
+        self._folder = settings.report_dir.resolve() / "labs"
+
+    def run(self, scenarios: Sequence[str], fault: str | None) -> labs.Lab:
+        made = replace(
+            self._settings,
+            scenario=tuple(scenarios),
+            fault=fault,
+            workers=min(self._wanted.workers, len(scenarios)),
+        )
+        alone = scenarios[0].replace("[", "-").replace("]", "") if len(scenarios) == 1 else "all"
+        folder = self._folder / (fault or f"clean-{alone}")
+        self._ways.run(made.command_line()[2:], folder)
+        return self._ways.read(folder)
+
+    def end(self) -> None:
+        self._ways.end()

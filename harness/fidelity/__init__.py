@@ -1,0 +1,1 @@
+"""Compares what was seen on simulated programs with what was seen on real ones, scenario by scenario."""

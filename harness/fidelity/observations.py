@@ -1,0 +1,198 @@
+"""What a run saw, in a form that can be laid beside that of another run.
+
+An observation is one key of one scenario (a command line, an oracle's query) with all that was seen there,
+field by field. How often something was asked, and in which order, depends on the machine and is left out;
+so is an empty answer that was only waited through.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.core.errors import UsageError
+from harness.fidelity.normal import normal
+from harness.report.model import REPORT_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Fields = dict[str, set[str]]
+"""Path within an observation to the values seen there."""
+
+VERDICT = "verdict"
+FINDINGS = "findings"
+_COUNTERS = (".resourceVersion", "[].seq", "metadata.id", ".generation")
+"""Fields that count up for as long as a program runs."""
+_EMPTY: tuple[object, ...] = (None, [], "", {})
+
+
+@dataclass(frozen=True)
+class SeenRun:
+    """One run as its report and evidence tell it.
+
+    Attributes:
+        components: Component to its version, with "(simulated)" where it is.
+        simulated: Components that are simulated.
+        scenarios: Scenario id to its observations: key to fields.
+    """
+
+    components: Mapping[str, str]
+    simulated: frozenset[str]
+    scenarios: Mapping[str, Mapping[str, Fields]]
+
+
+def read_run(folder: Path) -> SeenRun:
+    """Reads the report in a folder and all evidence that it names.
+
+    Args:
+        folder: The run's `--report-dir`.
+
+    Raises:
+        UsageError: There is no report, or evidence that it names is missing or torn.
+    """
+    try:
+        report = json.loads((folder / REPORT_NAME).read_text())
+        scenarios = {
+            entry["id"]: _scenario(folder, entry, report["findings"]) for entry in report["scenarios"]
+        }
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(
+            expected=f"a conformance report with its evidence in {folder}",
+            seen=f"{type(error).__name__}: {error}",
+            remedy="name the --report-dir of a finished run",
+        ) from error
+    components = report["environment"]["components"]
+    return SeenRun(
+        {
+            name: f"{part['kind']} {part['version']}{' (simulated)' if part['simulated'] else ''}"
+            for name, part in components.items()
+        },
+        frozenset(name for name, part in components.items() if part["simulated"]),
+        scenarios,
+    )
+
+
+def _scenario(folder: Path, entry: Mapping[str, Any], findings: list[Mapping[str, Any]]) -> dict[str, Fields]:
+    """Gives verdict, findings and evidence of one scenario as observations."""
+    reason = entry["reason"]
+    seen: dict[str, Fields] = {
+        VERDICT: {
+            "": {entry["verdict"]},
+            "reason": {normal(line) for line in (reason["text"].splitlines() if reason else [])},
+        },
+        FINDINGS: {"": {normal(f["text"]) for f in findings if f["scenario"] == entry["id"]}},
+    }
+    if entry["evidence"] is None:
+        return seen
+    place = folder / entry["evidence"]["folder"]
+    documents = [json.loads((place / record["file"]).read_text()) for record in entry["evidence"]["records"]]
+    own = {name for document in documents for name in _ids(" ".join(document.get("argv", ())))}
+    records: defaultdict[str, list[Any]] = defaultdict(list)
+    for document in documents:
+        key, value = _command(document, own) if document["kind"] == "command" else _oracle(document, own)
+        records[key].append(value)
+    for key, values in records.items():
+        # An empty answer before the last was only waited through.
+        kept = [value for value in values[:-1] if value not in _EMPTY] + values[-1:]
+        seen[key] = collect(kept)
+    return seen
+
+
+def _command(document: Mapping[str, Any], own: set[str]) -> tuple[str, object]:
+    words = [Path(document["argv"][0]).name, *document["argv"][1:]]
+    key = normal(" ".join(_word(word) for word in words))
+    return f"command: {key}", {
+        "exit": document["exit_code"],
+        "stdout": _of_scenario(_parsed(document["stdout"]), own),
+        "stderr": _parsed(document["stderr"]),
+    }
+
+
+def _oracle(document: Mapping[str, Any], own: set[str]) -> tuple[str, object]:
+    query = normal(json.dumps(document["query"]).strip('"'))
+    # Where a reading begins depends on what else runs.
+    return f"oracle: {document['oracle']}: {re.sub(r'after [0-9]+ of', 'of', query)}", _of_scenario(
+        document["value"], own
+    )
+
+
+def _ids(text: str) -> set[str]:
+    """Gives what tells the names of one scenario from those of another."""
+    return set(re.findall(r"(?<=-)[0-9a-f]{6}(?=$|[^0-9a-zA-Z])", text))
+
+
+def _of_scenario(value: object, own: set[str]) -> object:
+    """Leaves out items of other scenarios: a list of a whole cluster shows whoever ran before."""
+    if not isinstance(value, list):
+        return value
+    return [item for item in value if not (named := _ids(json.dumps(item))) or named & own]
+
+
+def _word(word: str) -> str:
+    """Gives a command's word without the folders that differ between runs."""
+    if word.startswith("--cache-dir="):
+        return "--cache-dir=<path>"
+    if word.startswith("/") and not word.startswith(("/api", "/version", "/readyz")):
+        return "<chart>" if Path(word).name.startswith("teleport-kube-agent") else f"<path>/{Path(word).name}"
+    return word
+
+
+def _parsed(text: str) -> object:
+    """Gives JSON output as data, other output as it is."""
+    if text.lstrip().startswith(("{", "[")):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def collect(values: list[Any]) -> Fields:
+    """Lays out values field by field.
+
+    Args:
+        values: What was seen under one key, each as JSON knows it. Items of lists share a path, so that
+            neither number nor order of polled entries counts; each line of a text is a value.
+    """
+    fields: defaultdict[str, set[str]] = defaultdict(set)
+    for value in values:
+        for path, leaf in _leaves(value, ""):
+            fields[path].add(leaf)
+    return dict(fields)
+
+
+def _leaves(value: object, path: str) -> Iterator[tuple[str, str]]:
+    if path and value in (None, []):
+        return  # what JSON leaves out as well
+    if path.endswith(_COUNTERS):
+        yield path, "<counter>"
+    elif isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{path}.{normal(name)}".lstrip("."))
+    elif isinstance(value, list) and value:
+        for inner in value:
+            yield from _leaves(inner, f"{path}[]")
+    elif isinstance(value, str):
+        for line in value.splitlines() or [""]:
+            if (embedded := _embedded(line)) is not None:
+                yield from _leaves(embedded, f"{path}{{}}")
+            else:
+                yield path, re.sub(r"\s+", " ", normal(line)).strip()
+    else:
+        yield path, json.dumps(value)
+
+
+def _embedded(line: str) -> object | None:
+    """Gives the data of a line that is JSON, such as an annotation."""
+    if line.startswith("{") and line.endswith("}"):
+        try:
+            parsed: object = json.loads(line)
+        except ValueError:
+            return None
+        return parsed
+    return None

@@ -1,0 +1,24 @@
+"""What a lab says it can do, by which of its programs are real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.environments.lab_components import Given
+from harness.environments.lab_provisioning import CAPABILITIES, capabilities
+
+REAL = Path("programs")
+
+
+@pytest.mark.parametrize(
+    ("teleport", "control_plane", "runs_commands"),
+    [(None, None, True), (None, REAL, True), (REAL, REAL, True), (REAL, None, False)],
+)
+def test_commands_run_where_what_is_before_the_kubelet_speaks_spdy_or_websockets_alike(
+    teleport: Path | None, control_plane: Path | None, *, runs_commands: bool
+) -> None:
+    seen = capabilities(Given(teleport=teleport, control_plane=control_plane, chart=None))
+    assert seen - CAPABILITIES == ({"exec"} if runs_commands else set())
+    assert seen >= CAPABILITIES
