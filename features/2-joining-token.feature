@@ -3,12 +3,12 @@ Feature: Step 2. The AWS joining token
   The token's name is no secret: an agent proves its AWS account and role with a request that only it can
   sign, and the token's rule says which ones may join.
 
-  @id:step2.token-as-printed @guide:s2.token @guide:s2.create
+  @id:step2.token-as-printed @guide:s2.token~2 @guide:s2.create
   Scenario: The printed commands make a token that admits the role of step 1 alone
     Given a reader who is signed in as an editor of resources
     When the reader makes the token of step 2 as printed
     Then no command failed
-    And the token lets Kubernetes agents join by IAM and nothing else
+    And the token lets the guide's services join by IAM and nothing else
     And the token admits no other account and role than those of step 1
 
   @id:step2.zsh-as-printed @guide:s2.token~2

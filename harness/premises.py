@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.errors import Withheld
 from harness.core.findings import note
+from harness.guide.editions import TOKEN_ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +84,11 @@ def administer(scenario: Scenario) -> tuple[str, ...]:
         "read users, roles and tokens": scenario.teleport.administer("get", "users,roles,tokens"),
     }
     return tuple(name for name, completed in tried.items() if completed.exit_code != 0)
+
+
+def token_roles(scenario: Scenario) -> tuple[str, ...]:
+    """The roles that the edition's token of step 2 allows (claim s2.token)."""
+    return TOKEN_ROLES[scenario.description.guide_edition]
 
 
 def options_after_comment(scenario: Scenario) -> set[str]:

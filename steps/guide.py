@@ -88,9 +88,9 @@ def pod_identity(scenario: Scenario) -> None:
     assert scenario.identity_of_a_pod() == (scenario.aws.account_id, scenario.names.role)
 
 
-@then("the token lets Kubernetes agents join by IAM and nothing else")
+@then("the token lets the guide's services join by IAM and nothing else")
 def token_method(scenario: Scenario) -> None:
-    assert scenario.token_admits_by() == ("iam", ("Kube",))
+    assert scenario.token_admits_by() == ("iam", premises.token_roles(scenario))
 
 
 @then("the token admits no other account and role than those of step 1")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MATRIX_NAME = "faults.json"
 PAGE_NAME = "faults.html"
-SAMPLE = 8
+SAMPLE = 6
 """Pairs of fault and scenario that are tried at each change beside what it touches: a minute or two."""
 
 

@@ -23,6 +23,11 @@ EDITIONS = ("13", "17", "18")
 
 _EDITION_BY_MAJOR = {12: "13", 13: "13", 14: "17", 15: "17", 16: "17", 17: "17", 18: "18"}
 
+TOKEN_ROLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"13": ("Kube",), "17": ("Kube",), "18": ("Kube", "App", "Discovery")}
+)
+"""Edition -> the roles that its token of step 2 allows (claim s2.token)."""
+
 RECONSTRUCTED: Mapping[tuple[str, str], str] = MappingProxyType(
     {
         ("13", "kube-access.yaml"): (

@@ -94,6 +94,7 @@ class Agent:
         self._writing = asyncio.Lock()
         self._diagnostics = Diagnostics(imitation)
         self._host_id = ""
+        self._started: set[str] = set()
 
     async def run(self, diagnostics: str | None) -> None:
         """Serve until SIGTERM or SIGINT.
@@ -271,7 +272,16 @@ class Agent:
             else:
                 if role == "Instance":
                     self._log.inform("INSTANCE:", "Successfully registered instance client. pid:1.1")
+                else:
+                    self._service_started(role)
                 await asyncio.Event().wait()
+
+    def _service_started(self, role: str) -> None:
+        self._started.add(role)
+        # Seen on 13: not as long as one of them is refused.
+        if self._started == set(self._configuration.services):
+            text = "The new service has started successfully. Starting syncing rotation status with period 10m0s."
+            self._log.inform("PROC:1", f"{text} pid:1.1")
 
     async def _tunnelled(self, session: aiohttp.ClientSession, api: ClusterApi) -> None:
         url = f"https://{self._proxy}/simulated/tunnel"
@@ -328,8 +338,7 @@ class Agent:
         text = f"Kubernetes service {self._imitation.version}: is starting via proxy reverse tunnel. pid:1.1"
         self._log.inform("KUBERNETE", "Starting Kube service via proxy reverse tunnel. pid:1.1")
         self._log.inform("KUBERNETE", text)
-        text = "The new service has started successfully. Starting syncing rotation status with period 10m0s. pid:1.1"
-        self._log.inform("PROC:1", text)
+        self._service_started("Kube")
         while True:
             await asyncio.sleep(ANNOUNCE_SECONDS)
             with suppress(ConnectionError):

@@ -431,7 +431,7 @@ STEPS: dict[str, Told] = {
             {"kubernetes__run_pod": identity(OTHER, NAMES.role)},
         ),
     ),
-    "the token lets Kubernetes agents join by IAM and nothing else": Told(
+    "the token lets the guide's services join by IAM and nothing else": Told(
         {"teleport__get": token()},
         (
             {"teleport__get": token("token")},

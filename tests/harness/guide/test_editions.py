@@ -12,6 +12,7 @@ from harness.guide.editions import (
     EDITIONS,
     INLINE,
     RECONSTRUCTED,
+    TOKEN_ROLES,
     blocks,
     blocks_for,
     commands_for,
@@ -173,3 +174,14 @@ def test_a_command_that_the_edition_lacks_is_an_error(monkeypatch: pytest.Monkey
     monkeypatch.setattr(editions, "blocks", lambda edition: ())
     with pytest.raises(ConformanceError, match="0 times"):
         commands_for("17", "s1.policy")
+
+
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_the_roles_of_the_token_are_those_that_the_edition_prints(edition: str) -> None:
+    (printed,) = (
+        line
+        for command in commands_for(edition, "s2.token")
+        for line in command.text.splitlines()
+        if "roles: [" in line
+    )
+    assert printed.strip() == f"roles: [{','.join(TOKEN_ROLES[edition])}]"
