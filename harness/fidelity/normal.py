@@ -13,6 +13,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for pattern, put in (
         # Before all others: what they would break.
         (r"-----BEGIN [A-Z ]+-----[\s\S]*?-----END [A-Z ]+-----", "<pem>"),
+        (r"\b[0-9a-f]{32,}\b", "<hex>"),
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<uuid>"),
         (r"/\S*?/\.conformance/runs/[\w.-]+", "<run>"),
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d(?: UTC)?)?", "<time>"),
@@ -21,10 +22,13 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b[EWI]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ ", "<klog> "),
         (r"\b1[0-9]{18}\b", "<nanoseconds>"),
         (r"--version \S+", "--version <version>"),
-        (r"\b\d{12}\b", "<account>"),
+        (r"(?<![0-9])\d{12}(?![0-9])", "<account>"),
         # An OIDC issuer's id, a policy's.
         (r"(?<=/id/)[0-9A-F]{32}", "<issuer>"),
         (r"(?<=\"PolicyId\": \")A[0-9A-Z]{20}", "<aws-id>"),
+        (r"\bi-[0-9a-f]{17}\b", "i-<id>"),
+        # curl's progress: sizes and speeds.
+        (r"^[\d\s]*\d+ +\d+ +\d+ +\d+ +\d+ +\d+ .*--:--:--.*$", "<progress>"),
         # Sizes of what is hidden: keys and certificates are never equally long.
         (r"<\d+ bytes>", "<bytes>"),
         # What tctl leaves of a token's name.
@@ -37,7 +41,6 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\bm/[A-Za-z](?:,[A-Za-z])*", "m/<features>"),
         (r"(?<=-)[0-9a-f]{6}(?=$|[^0-9a-zA-Z])", "<id>"),
         (r"\b(?:AKIA|ASIA|AROA|AIDA|ANPA)[0-9A-Z]{12,17}\b", "<aws-id>"),
-        (r"\b[0-9a-f]{32,}\b", "<hex>"),
         (r"(?:127\.0\.0\.1|\[::1\]|localhost):\d+", "<loopback>"),
         (r"\bconformance-[0-9a-f]{8}\b", "conformance-<id>"),
         # kubectl's ages, and durations in logs.

@@ -205,8 +205,9 @@ def _time(value: Any) -> str:
 
 
 def _strings(rule: Resource) -> Resource:
-    # Account ids of digits alone are numbers to YAML.
-    return {key: f"{value:012d}" if isinstance(value, int) else value for key, value in rule.items()}
+    # Account ids of digits alone are numbers to YAML; what is empty is not stored.
+    strings = {key: f"{value:012d}" if isinstance(value, int) else value for key, value in rule.items()}
+    return {key: value for key, value in strings.items() if value}
 
 
 def _refuse(wrong: bool, message: str) -> None:

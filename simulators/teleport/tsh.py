@@ -238,6 +238,9 @@ def main(
     try:
         arguments = parse(argv)
         if arguments.command == "version":
+            if profile.current(environ, cwd) is None:
+                missing = "no profile provided and no current profile"
+                sys.stderr.write(f"Failed to fetch proxy version: {missing}\n")
             sys.stdout.write(f"Teleport v{imitation.version} git: simulated\n")
             return 0
         sys.stdout.write(Tsh(arguments, environ, cwd, imitation, decisions).run())
