@@ -333,6 +333,9 @@ class Cluster(Protocol):
     def secret(self, name: str) -> JSON | None:
         """A Secret of the scenario's namespace, or None."""
 
+    def secrets(self) -> dict[str, dict[str, bytes]]:
+        """Every Secret of the namespace but Helm's records of releases: name to its decoded values."""
+
     def allowed(self, verb: str, resource: str, groups: Sequence[str]) -> bool:
         """Whether RBAC lets these groups do that in the scenario's namespace."""
 

@@ -349,9 +349,10 @@ class Scenario:
         return name
 
     def given_to_join(self) -> str:
-        """What the chart's join-token Secret holds (claim how.no-secret)."""
-        secret = self.kubernetes.secret("teleport-kube-agent-join-token") or {"data": {}}
-        return "".join(value.decode().strip() for value in secret["data"].values())
+        """All that Secrets of the namespace hold, but the state that the agent wrote (claim how.no-secret)."""
+        secrets = self.kubernetes.secrets()
+        secrets.pop(f"{self.names.release}-0-state", None)
+        return "".join(value.decode().strip() for data in secrets.values() for value in data.values())
 
     def agent_user(self) -> str:
         """The agent's user name in Kubernetes."""

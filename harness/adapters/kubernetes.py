@@ -170,6 +170,24 @@ class Cluster:
         decoded = {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
         return {**found, "data": decoded}
 
+    def secrets(self) -> dict[str, dict[str, bytes]]:
+        """Every Secret of the namespace but Helm's records of releases: name to its decoded values."""
+        found = (self._api.get(f"{self._namespace}/secrets") or {}).get("items", [])
+        kept = {
+            str(secret["metadata"]["name"]): {
+                key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()
+            }
+            for secret in found
+            if secret.get("type") != "helm.sh/release.v1"
+        }
+        # Keys alone: what a Secret holds that nobody expected may be secret in earnest.
+        recording.record_oracle(
+            "kubernetes",
+            f"Secrets of {self.names.namespace}",
+            {name: sorted(data) for name, data in kept.items()},
+        )
+        return kept
+
     def allowed(self, verb: str, resource: str, groups: Sequence[str], *, user: str | None = None) -> bool:
         """Whether RBAC lets these groups, or this user, do that in the scenario's namespace."""
         review = self._api.call(

@@ -126,6 +126,7 @@ REST = (
     "--version",
     "13.0.0",
 )
+JOIN_TOKEN, STATE = "teleport-kube-agent-join-token", f"{NAMES.release}-0-state"
 LEFT = {
     "kubernetes__service_account": annotated(f"arn:aws:iam:::role/{NAMES.role}"),
     "teleport__get": {"spec": {"allow": [{"aws_arn": f"arn:aws:sts:::assumed-role/{NAMES.role}/*"}]}},
@@ -487,11 +488,17 @@ STEPS: dict[str, Told] = {
         ),
     ),
     "nothing but the token's name was given to the cluster": Told(
-        {"kubernetes__secret": {"data": {"auth-token": NAMES.token.encode()}}},
+        {"kubernetes__secrets": {JOIN_TOKEN: {"auth-token": NAMES.token.encode()}, STATE: {"ids": b"x"}}},
         (
-            {"kubernetes__secret": {"data": {"auth-token": b"a-secret"}}},
-            {"kubernetes__secret": {"data": {"auth-token": NAMES.token.encode(), "more": b"x"}}},
-            {"kubernetes__secret": None},
+            {"kubernetes__secrets": {JOIN_TOKEN: {"auth-token": b"a-secret"}}},
+            {"kubernetes__secrets": {JOIN_TOKEN: {"auth-token": NAMES.token.encode(), "more": b"x"}}},
+            {
+                "kubernetes__secrets": {
+                    JOIN_TOKEN: {"auth-token": NAMES.token.encode()},
+                    "more": {"key": b"x"},
+                }
+            },
+            {"kubernetes__secrets": {STATE: {"ids": b"x"}}},
         ),
     ),
     "the agent's pod becomes ready without a restart": Told(

@@ -62,7 +62,7 @@ def release(**changed: Any) -> dict[str, Any]:
         "agent__chart_version": "13.0.0",
         "agent__deployed": {"spec": {"serviceAccountName": NAMES.service_account}},
         "kubernetes__service_accounts": ["default", NAMES.service_account],
-        "kubernetes__secret": {"data": {"auth-token": NAMES.token.encode()}},
+        "kubernetes__secrets": {"teleport-kube-agent-join-token": {"auth-token": NAMES.token.encode()}},
         **changed,
     }
 
@@ -151,7 +151,7 @@ STEPS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
             release(agent__configuration=configuration("kubernetes", name="another")),
             release(agent__configuration=configuration("kubernetes", "app")),
             release(agent__configuration=configuration("kubernetes", method="token")),
-            release(kubernetes__secret={"data": {"auth-token": b"another"}}),
+            release(kubernetes__secrets={"teleport-kube-agent-join-token": {"auth-token": b"another"}}),
             release(kubernetes__service_accounts=["default", NAMES.service_account, NAMES.release]),
             release(agent__deployed={"spec": {"serviceAccountName": "default"}}),
         ],

@@ -141,6 +141,27 @@ class TestObjects:
         api.objects[f"{NS}/secrets/state"] = {"metadata": {}, "data": None}
         assert (cluster(api, log).secret("state") or {})["data"] == {}
 
+    def test_all_secrets_are_decoded_and_only_their_keys_are_written_down(
+        self, api: API, log: Path, evidence: Evidence
+    ) -> None:
+        encoded = base64.b64encode(b"a-very-private-key").decode()
+        api.objects[f"{NS}/secrets"] = {
+            "items": [
+                {"metadata": {"name": "joining"}, "type": "Opaque", "data": {"token": encoded}},
+                {"metadata": {"name": "empty"}, "data": None},
+                {
+                    "metadata": {"name": "sh.helm.release"},
+                    "type": "helm.sh/release.v1",
+                    "data": {"release": "eA=="},
+                },
+            ]
+        }
+        expected = {"joining": {"token": b"a-very-private-key"}, "empty": {}}
+        assert cluster(api, log).secrets() == expected
+        assert "joining" in evidence.text()
+        assert "a-very-private-key" not in evidence.text()
+        assert encoded not in evidence.text()
+
     def test_a_pod_is_run_to_its_end(self, api: API, log: Path, patient: None) -> None:
         path = f"{NS}/pods/whoami"
         api.objects[path] = [None, *({"status": {"phase": phase}} for phase in ("Pending", "Succeeded"))]
