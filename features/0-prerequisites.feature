@@ -24,7 +24,7 @@ Feature: Prerequisites
   Scenario: Clients may be one major version behind, and no more
     When the reader asks tctl and tsh for their versions
     Then neither is more than one major version behind the cluster
-    And the proxy takes clients from one major version before its own on
+    And the proxy says that it takes clients from one major version before its own on
 
   @id:prerequisites.kubernetes-version @guide:pre.kubernetes-version
   Scenario: kubectl and the cluster are new enough for the guide

@@ -80,6 +80,7 @@ Feature: Step 1. A Kubernetes service account with an IAM identity
     Scenario: The AWS CLI commands work in zsh as they should read
       When the reader runs the AWS CLI commands of step 1 as they should read, in zsh
       Then no command failed
+      And the IAM policy allows nothing but asking who one is
       And the IAM role trusts this service account alone
       And a pod of the service account acts in that IAM role
 

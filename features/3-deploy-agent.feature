@@ -69,7 +69,7 @@ Feature: Step 3. The Teleport Kubernetes Service
     Then the pods are listed
     And nobody can dial in to the agent but its own probes
 
-  @id:step3.tsh-as-printed @guide:s3.tsh-ls @guide:s3.tsh-login
+  @id:step3.tsh-as-printed @guide:s3.tsh-login
   Scenario: The printed commands lead from the list of clusters to the list of pods
     Given an agent that has joined by IAM and serves a signed-in user
     When the reader goes from the list of clusters to the list of pods as printed

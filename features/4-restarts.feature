@@ -6,7 +6,7 @@ Feature: How it works. The identity is kept
   Background:
     Given an agent that has joined by IAM and serves a signed-in user
 
-  @id:how.restart-pod-deleted @guide:how.identity-stored @guide:how.identity-reused
+  @id:how.restart-pod-deleted @guide:how.identity-reused
   Scenario: An agent whose pod is deleted serves again as the same host
     When the agent's pod is deleted
     Then the agent serves again as the same host without a new join

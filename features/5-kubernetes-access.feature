@@ -28,7 +28,7 @@ Feature: Not seeing Kubernetes clusters?
     And no request of that user reached the cluster
 
   @id:access.signed-in-again
-  @guide:ts.role-created~2 @guide:ts.local-user @guide:ts.relogin @failure:group-not-bound
+  @guide:ts.role-created~2 @guide:ts.relogin @failure:group-not-bound
   Scenario: Signing in again makes the role count, and the cluster refuses a group that it does not bind
     Given a user who signed in again after being given the guide's role
     When the user lists pods

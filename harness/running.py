@@ -7,7 +7,9 @@ it, planned minus reported is not-run and red, and the report is written.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
 import shutil
 import signal
 import tempfile
@@ -22,6 +24,7 @@ from harness import environments
 from harness.adapters import scenario_runner
 from harness.catalogue import read_catalogue, select
 from harness.core.errors import ConformanceError, EnvironmentBroken, MissingComponents, UsageError
+from harness.core.settings import DEFAULT_SOURCE
 from harness.core.verdicts import Verdict, exit_code
 from harness.environments import state
 from harness.faults.catalogue import FAULT_MARK
@@ -54,6 +57,12 @@ if TYPE_CHECKING:
 
 CLONE = Path(__file__).resolve().parents[1]
 JUNIT_NAME = "junit.xml"
+SIMULATED_WORKERS = 4
+"""Scenarios at a time where nothing real runs and the user chose no number; the skeleton's sixteen take 22 s with
+four, 32 s with two, on two cores."""
+
+_INTERRUPTED = 2
+"""What pytest ends with when its workers are stopped at the first failure."""
 PLAN_NAMES = ("plan.json", "plan-alone.json", "plan-together.json")
 LOGS_FOLDER = "environment"
 OWN = (REPORT_NAME, RESULTS_NAME, JUNIT_NAME, HTML_NAME, *PLAN_NAMES, EVIDENCE_FOLDER, LOGS_FOLDER)
@@ -112,7 +121,24 @@ def run(settings: Settings, tell: Callable[[str], None]) -> int:
     chosen = select(records, keyword=settings.keyword, ids=settings.scenario, profiles=settings.profile)
     # All that the user may have got wrong comes first: an earlier report is worth more than a misspelt run.
     deviations = load_deviations(CLONE / "known-deviations.yaml", {record.id for record in records})
-    folder = prepare(settings.report_dir.resolve())
+    folder = settings.report_dir.resolve()
+    lock = hold(folder)
+    try:
+        return _run_in(prepare(folder), settings, records, chosen, deviations=deviations, tell=tell)
+    finally:
+        os.close(lock)
+
+
+def _run_in(
+    folder: Path,
+    settings: Settings,
+    records: Sequence[ScenarioRecord],
+    chosen: Sequence[ScenarioRecord],
+    *,
+    deviations: Sequence[Deviation],
+    tell: Callable[[str], None],
+) -> int:
+    """Runs what was chosen; the report folder is this run's own by now."""
     Plan(tuple(record.id for record in chosen), of=len(chosen)).write(folder / PLAN_NAMES[0])
     outcome = Outcome()
     with signals():
@@ -165,6 +191,37 @@ def _traceback(error: Exception) -> str:
     return "".join(traceback.format_exception(error)).rstrip()
 
 
+def hold(folder: Path) -> int:
+    """Keeps other runs out of the report folder as long as the file descriptor that it gives is open.
+
+    Raises:
+        UsageError: Another run has it, or it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise UsageError(
+            expected=f"--report-dir to name a folder that no other run writes to, not {folder}",
+            seen="another run that has not ended",
+            remedy="wait for it, or name another folder",
+        ) from error
+    return descriptor
+
+
+def _unwritable(folder: Path, error: OSError) -> UsageError:
+    return UsageError(
+        expected=f"to write the report to {folder}",
+        seen=str(error),
+        remedy="name a folder that you may write with --report-dir",
+    )
+
+
 def prepare(folder: Path) -> Path:
     """Makes the report folder ready: what an earlier run of the suite left there goes, nothing else.
 
@@ -186,11 +243,7 @@ def prepare(folder: Path) -> Path:
         with tempfile.NamedTemporaryFile(dir=folder):
             pass  # told now, not after the run
     except OSError as error:
-        raise UsageError(
-            expected=f"to write the report to {folder}",
-            seen=str(error),
-            remedy="name a folder that you may write with --report-dir",
-        ) from error
+        raise _unwritable(folder, error) from error
     return folder
 
 
@@ -227,12 +280,18 @@ def _scenarios(settings: Settings, chosen: Sequence[ScenarioRecord], folder: Pat
     if written is None:
         return
     results = folder / RESULTS_NAME
-    # What runs one scenario again has the same environment, and no other selection.
-    command = tuple(replace(settings, scenario=(), keyword=None, profile=(), exit_first=False).command_line())
+    # What runs one scenario again has an environment made of the same, and no other selection.
+    again = replace(
+        settings, scenario=(), keyword=None, profile=(), exit_first=False, keep="never", name=None
+    )
+    command = tuple(again.command_line())
     first = 1
     alone = tuple(record.id for record in chosen if record.alone)
     together = tuple(record.id for record in chosen if not record.alone)
-    for ids, name, workers in ((alone, PLAN_NAMES[1], 1), (together, PLAN_NAMES[2], settings.workers)):
+    for ids, name, workers in (
+        (alone, PLAN_NAMES[1], 1),
+        (together, PLAN_NAMES[2], _workers(settings, written)),
+    ):
         if not ids:
             continue
         plan = Plan(ids, first=first, of=len(chosen), command=command)
@@ -245,16 +304,33 @@ def _scenarios(settings: Settings, chosen: Sequence[ScenarioRecord], folder: Pat
             results=results,
         )
         first += len(ids)
+        stopped = settings.exit_first and status in (1, _INTERRUPTED) and _some_failed(results)
         # 0 and 1 are verdicts; anything else is pytest itself, or its environment, breaking.
-        if status not in (0, 1):
+        if status not in (0, 1) and not stopped:
             raise EnvironmentBroken(
                 expected="pytest to run the scenarios",
                 seen=f"it ended with status {status}",
                 remedy="see what it printed above",
             )
-        if status == 1 and settings.exit_first:
+        if stopped:
             outcome.not_run = Reason("exit-first", "a scenario failed, and --exit-first was given")
             return
+
+
+def _workers(settings: Settings, written: state.State) -> int:
+    """How many scenarios run at a time: more where all is simulated, since they wait more than they work."""
+    components = written.description.components
+    simulated = all(components[name].simulated for name in ("teleport", "kubernetes", "chart"))
+    chosen = settings.source("workers") != DEFAULT_SOURCE
+    return SIMULATED_WORKERS if simulated and not chosen else settings.workers
+
+
+def _some_failed(results: Path) -> bool:
+    """Whether a scenario was reported as failed or broken: then `--exit-first` had a reason."""
+    lines = results.read_text().splitlines() if results.exists() else []
+    return any(
+        json.loads(line)["verdict"] in (Verdict.FAILED, Verdict.ERROR) for line in lines if line.strip()
+    )
 
 
 def _check_real(settings: Settings, written: state.State) -> None:

@@ -349,10 +349,19 @@ class Scenario:
         return name
 
     def given_to_join(self) -> str:
-        """All that Secrets of the namespace hold, but the state that the agent wrote (claim how.no-secret)."""
+        """All that Secrets of the namespace hold, but the state that the agent wrote (claim how.no-secret).
+
+        Another value than the token's name is told by its place: it may be a secret, and a failed check is shown.
+        """
         secrets = self.kubernetes.secrets()
         secrets.pop(f"{self.names.release}-0-state", None)
-        return "".join(value.decode().strip() for data in secrets.values() for value in data.values())
+        named = self.names.token.encode()
+        held = (
+            self.names.token if value.strip() == named else f"something else in key {key} of Secret {secret}"
+            for secret, data in secrets.items()
+            for key, value in data.items()
+        )
+        return ", ".join(sorted(held))
 
     def agent_user(self) -> str:
         """The agent's user name in Kubernetes."""

@@ -152,7 +152,8 @@ def not_listed(scenario: Scenario, outcome: Sequence[str]) -> None:
 @then("no pod is listed, and the agent's is once the user's role allows it")
 def no_pods(scenario: Scenario, outcome: Routed) -> None:
     again = registration.pods_once_allowed(scenario)
-    assert (outcome.pod_names(), again) == ((), (f"{scenario.names.release}-0",))
+    listed = (outcome.completed.exit_code, outcome.pod_names())
+    assert (listed, again) == ((0, ()), (f"{scenario.names.release}-0",))
 
 
 @then("each was answered by its own agent")

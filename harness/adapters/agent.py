@@ -150,7 +150,7 @@ class Agent(AgentReadings):
         rules = token.get("spec", {}).get("allow", [])
         answered = tuple(sorted(set(answers(challenged))))
         joins = stays(
-            self._joins,
+            self._joined_so_far,
             lambda seen: len(seen) == 0,
             expected=f"no instance.join with token {self.names.token}",
             budget=WATCH_SECONDS,
@@ -171,7 +171,7 @@ class Agent(AgentReadings):
         before = self.pod()
         host_id_before = self.host_id()
         mark = self._account.mark()
-        joins_before = len(self._joins())
+        joins_before = len(self._joined_so_far())
         self._api.delete(self._pod_path)
         uid_before = before["metadata"]["uid"]
         eventually(
@@ -197,7 +197,7 @@ class Agent(AgentReadings):
             pod_before=uid_before,
             pod=pod["metadata"]["uid"],
             mark=mark,
-            joins=tuple(self._joins()[joins_before:]),
+            joins=tuple(self._joined_so_far()[joins_before:]),
             served_by=served_by,
         )
 

@@ -326,6 +326,10 @@ class AgentReadings:
             if event.get("token_name") == self.names.token
         ]
 
+    def _joined_so_far(self) -> Sequence[JSON]:
+        """Joins that were granted; later versions record the refused ones too (teleport #40329)."""
+        return [event for event in self._joins() if event.get("success")]
+
     def _challenged(self) -> Sequence[JSON]:
         return [
             call

@@ -10,8 +10,8 @@ from harness.core.errors import UsageError
 from harness.faults.touched import Change
 
 CLONE = Path(__file__).resolve().parents[2]
-WHERE = ("features", "harness/faults", "simulators")
-"""Folders whose changes touch scenarios and faults."""
+WHERE = ("conftest.py", "features", "harness", "simulators", "steps")
+"""What scenarios and faults are made of; `harness.faults.touched` tells what of it touches which."""
 
 _FILE = re.compile(r"(?:\+\+\+|---) (?:/dev/null|[ab]/(.*))")
 _HUNK = re.compile(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@.*")

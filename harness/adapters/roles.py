@@ -120,7 +120,7 @@ class Roles:
         """
         shown = tuple(str(json.loads(line)) for line in printed.splitlines())
         told = self.told()
-        if shown and not any(told):
+        if shown and not any(told) and "+simulated" not in self._teleport.version:
             for claim in ("ts.groups", "ts.users"):
                 text = f"the output is not empty, {', '.join(shown)}, and the user may access no group and no user"
                 note("guide", claim, text)

@@ -100,6 +100,9 @@ def client_environment(  # each is another fact of the run
         "NO_PROXY": "127.0.0.1,localhost",
         "KUBECONFIG": str(home / "kubeconfig"),
         "SSL_CERT_FILE": str(ca_file),
+        # Else tctl takes /etc/teleport.yaml where there is one, before any profile, and tsh /etc/tsh.yaml.
+        "TELEPORT_CONFIG_FILE": "",
+        "TELEPORT_GLOBAL_TSH_CONFIG": str(home / "tsh.yaml"),
         "TELEPORT_HOME": str(home / ".tsh"),
     }
 

@@ -26,7 +26,8 @@ _PREFIX = "CONFORMANCE_"
 _INTERNAL_VARIABLES = frozenset(
     _PREFIX + name for name in ("ENVIRONMENT", "MOUNTS", "PLAN", "PYTHON", "RESULTS", "RUN")
 )
-_DEFAULT_SOURCE = "default"
+DEFAULT_SOURCE = "default"
+"""Source of a value that nobody gave."""
 _KUBEBUILDER_SOURCE = "environment variable KUBEBUILDER_ASSETS"
 _FILE_SOURCE = "[tool.conformance] of pyproject.toml"
 _BOOLEANS = {
@@ -158,14 +159,14 @@ class Settings:
         """
         if name not in _KINDS:
             raise KeyError(name)
-        return self.sources.get(name, _DEFAULT_SOURCE)
+        return self.sources.get(name, DEFAULT_SOURCE)
 
     def command_line(self) -> list[str]:
         """The command that repeats this run, with every value that was given as an option of it."""
         words = ["./conformance", "run"]
         for name in _KINDS:
             value = getattr(self, name)
-            given = self.source(name) != _DEFAULT_SOURCE or value != getattr(Settings, name)
+            given = self.source(name) != DEFAULT_SOURCE or value != getattr(Settings, name)
             if not given or value is None or value is False:
                 continue
             option = _option(name)

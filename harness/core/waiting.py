@@ -239,7 +239,10 @@ def _short(value: object) -> str:
     # This text goes into the report without passing the recorder, so it is redacted here.
     clean = redact(value)
     text = clean if isinstance(clean, str) else _repr.repr(clean)
-    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+    if len(text) <= _LONGEST_TEXT:
+        return text
+    # What a log says last is what it is asked for.
+    return f"…{text[-_LONGEST_TEXT:]}" if "\n" in text else f"{text[:_LONGEST_TEXT]}…"
 
 
 def _check(control: Callable[[], None], when: str, expected: str) -> None:

@@ -10,7 +10,7 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
@@ -51,6 +51,8 @@ class Fault:
         scenarios: Ids of scenarios that notice; empty where none does.
         text: What is wrong, in a sentence.
         unowned: Why no scenario notices, and which one to come will; empty where one does.
+        at: Steps beside those of a Then where its being noticed proves its claims, and why: what they do is what
+            the claim is about.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Fault:
     scenarios: tuple[str, ...]
     text: str
     unowned: str = ""
+    at: tuple[tuple[str, str], ...] = ()
 
 
 CATALOGUE = Path(__file__).with_suffix(".yaml")
@@ -74,6 +77,7 @@ FAULTS = tuple(
         scenarios=tuple(row["scenarios"]),
         text=row["text"],
         unowned=row.get("unowned", ""),
+        at=tuple(row.get("at", {}).items()),
     )
     for component, rows in yaml.safe_load(CATALOGUE.read_text(encoding="utf-8")).items()
     for name, row in rows.items()
@@ -81,16 +85,20 @@ FAULTS = tuple(
 """All of them, by simulator."""
 
 
-OTHERWISE: Mapping[tuple[str, str], str] = MappingProxyType(
-    {
-        (scenario, claim): entry["why"]
-        for scenario, entry in yaml.safe_load(
-            CATALOGUE.with_name("otherwise.yaml").read_text(encoding="utf-8")
-        ).items()
-        for claim in entry["claims"]
-    }
-)
+_ENTRIES = yaml.safe_load(CATALOGUE.with_name("otherwise.yaml").read_text(encoding="utf-8"))
+
+
+def _pairs(entries: Mapping[str, Any]) -> Mapping[tuple[str, str], str]:
+    return MappingProxyType(
+        {(scenario, claim): entry["why"] for scenario, entry in entries.items() for claim in entry["claims"]}
+    )
+
+
+OTHERWISE = _pairs(_ENTRIES["no-program"])
 """Pairs of scenario and claim that no fault of a program can prove, and why."""
+
+NOT_APPLICABLE = _pairs(_ENTRIES["not-applicable"])
+"""Pairs that nothing can prove where the scenario is not-applicable, and why; elsewhere they are to be proven."""
 
 
 def check_fault(settings: Settings) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from harness.core.errors import EnvironmentBroken
 from harness.core.files import write_atomically
 from harness.core.settings import Settings
+from harness.core.verdicts import Verdict
 from harness.faults import labs, plan, prove, shown, touched
-from harness.faults.catalogue import CATALOGUE, FAULTS, OTHERWISE
+from harness.faults.catalogue import CATALOGUE, FAULTS, NOT_APPLICABLE, OTHERWISE
 from harness.faults.matrix import Matrix
 from harness.faults.page import page
 from harness.faults.touched import Change
@@ -99,20 +102,19 @@ def faults(
         # What fails by the change itself would be taken for noticing any fault.
         clean, excluded = prove.clean_lab([one for one in subjects if one.id in tried_on], runs, ways.tell)
         trials = [replace(trial, aimed=tuple(one for one in trial.aimed if one in clean)) for trial in trials]
-        subjects = [one for one in subjects if one.id in touching and one.id in clean]
+        subjects = [one for one in subjects if one.id in touching]
     elif wanted.named:
         clean, excluded = prove.clean_lab(subjects, runs, ways.tell)
-        subjects = [one for one in subjects if one.id in clean]
-        trials, quiet = plan.by_catalogue(known, subjects), known
+        trials = plan.by_catalogue(known, [one for one in subjects if one.id in clean])
+        quiet = known
     else:
         clean, excluded = prove.clean_labs(subjects, runs, ways.tell, labs=wanted.labs)
-        subjects = [one for one in subjects if one.id in clean]
         trials, quiet = plan.by_decisions(known, clean, wanted.seed), known
     rows = prove.try_faults([trial for trial in trials if trial.scenarios], runs, ways.tell, labs=wanted.labs)
     tried = {row.fault.name for row in rows}
     untried = [fault for fault in quiet if fault.name not in tried]
     facts = {**facts, "seed": wanted.seed, "seconds": round(time.monotonic() - began, 1)}
-    matrix = Matrix(subjects, excluded, rows, untried, OTHERWISE, facts)
+    matrix = Matrix(subjects, excluded, rows, untried, _otherwise(excluded), facts)
     if wanted.record is not None:
         day = datetime.now(UTC).date().isoformat()
         new = shown.notes(matrix.pairs(), shown.environment(_real(settings)), day)
@@ -125,11 +127,29 @@ def _of_change(
 ) -> tuple[list[Trial], frozenset[str], list[Fault]]:
     """Trials of a change; ids of the scenarios that it touches; the faults that it touches."""
     change = wanted.change or Change({}, {})
-    ids = touched.scenarios(change, subjects)
-    names = touched.faults(change, known, CATALOGUE.read_text(encoding="utf-8"))
+    clone, catalogue = CATALOGUE.parents[2], CATALOGUE.read_text(encoding="utf-8")
+    modules = {
+        file: (clone / file).read_text(encoding="utf-8") if (clone / file).is_file() else ""
+        for file in change.text
+        if file.startswith(touched.STEPS)
+    }
+    ids = touched.scenarios(change, subjects, modules)
+    names = touched.faults(change, known, catalogue)
+    for file in touched.uncovered(change, known, catalogue, subjects):
+        ways.tell(f"not covered: {file} differs, and no scenario or fault is tried for it")
     ways.tell(f"touched: {len(names)} faults, {len(ids)} scenarios; {SAMPLE} pairs more")
     trials = plan.for_change(known, subjects, (names, ids), seed=wanted.seed, size=SAMPLE)
     return trials, ids, [fault for fault in known if fault.name in names]
+
+
+def _otherwise(excluded: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    """Pairs that need no fault: those of no program, and of scenarios that are not-applicable, now and by the file."""
+    absent = {
+        pair: why
+        for pair, why in NOT_APPLICABLE.items()
+        if excluded.get(pair[0], "").startswith(Verdict.NOT_APPLICABLE)
+    }
+    return {**OTHERWISE, **absent}
 
 
 def _conclude(matrix: Matrix, folder: Path, tell: Callable[[str], None]) -> int:
@@ -182,8 +202,16 @@ class _Runs:
         )
         alone = scenarios[0].replace("[", "-").replace("]", "") if len(scenarios) == 1 else "all"
         folder = self._folder / (fault or f"clean-{alone}")
-        self._ways.run(made.command_line()[2:], folder)
-        return self._ways.read(folder)
+        # What an earlier run left there must not be taken for what this one showed.
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            raise EnvironmentBroken(
+                expected=f"{folder} to be removed, since an earlier run left it",
+                seen="it is there still",
+                remedy="remove it, or choose another --report-dir",
+            )
+        code = self._ways.run(made.command_line()[2:], folder)
+        return labs.ended(self._ways.read(folder), code)
 
     def end(self) -> None:
         self._ways.end()

@@ -99,6 +99,19 @@ def read(folder: Path, report_name: str, logs_folder: str) -> Lab:
     return Lab({name: one for name, one in scenarios.items() if one.verdict != Verdict.NOT_RUN}, taken)
 
 
+def ended(lab: Lab, code: int) -> Lab:
+    """What a run showed, if its exit code does not speak against it.
+
+    Args:
+        lab: By its report.
+        code: That it ended with: 0 or 1 where all was judged, another where something broke or was left out.
+    """
+    broke = any(one.verdict not in (Verdict.PASSED, Verdict.FAILED) for one in lab.scenarios.values())
+    if lab.problem or code in (0, 1) or (code > 0 and broke):
+        return lab
+    return Lab({}, frozenset(), f"the run ended with {code}, and its report has nothing that broke")
+
+
 def _judged(scenario: Mapping[str, Any]) -> Judged:
     kind = ""
     for step in scenario["steps"]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 SCHEMA = "conformance-faults/1"
 
+COMMANDS_STEP = "no command failed"
+"""The Then that whatever stops the reader's commands fails at: by itself it says nothing of a claim."""
+
 
 class Outcome(StrEnum):
     """What a fault did to a scenario."""
@@ -30,7 +33,7 @@ class Outcome(StrEnum):
     DISTURBED = "disturbed"
     """It does not rest on the decision and did not pass all the same."""
     BROKE = "broke"
-    """Harness or environment broke, so that nothing was shown."""
+    """Harness or environment broke, or what was arranged did not come about, so that nothing was shown."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,17 @@ class Row:
         """Scenarios that noticed."""
         return self.having(Outcome.KILLED)
 
+    @property
+    def proven(self) -> tuple[str, ...]:
+        """Scenarios that noticed by what they claim: in a Then, or where the catalogue says why it counts."""
+        counting = dict(self.fault.at)
+        return tuple(
+            cell.scenario
+            for cell in self.cells
+            if cell.outcome == Outcome.KILLED
+            and (cell.step in counting or (cell.kind == "then" and cell.step != COMMANDS_STEP))
+        )
+
     def having(self, outcome: Outcome) -> tuple[str, ...]:
         """Scenarios with that outcome."""
         return tuple(cell.scenario for cell in self.cells if cell.outcome == outcome)
@@ -84,7 +98,7 @@ def _cell(scenario: str, judged: Judged, *, aimed: bool, reached: bool) -> Cell:
         outcome = Outcome.SURVIVED if aimed and reached else Outcome.NOT_REACHED
     elif not aimed:
         outcome = Outcome.DISTURBED
-    elif judged.verdict == Verdict.FAILED:
+    elif judged.verdict == Verdict.FAILED and judged.kind != "given":
         outcome = Outcome.KILLED
     else:
         outcome = Outcome.BROKE
@@ -96,8 +110,9 @@ class Matrix:
     """All that was shown.
 
     Attributes:
-        subjects: Scenarios whose claims were to be proven.
-        excluded: Id of each scenario that is judged by nothing here, and why.
+        subjects: Scenarios whose claims were to be proven, excluded ones among them.
+        excluded: Id of each scenario that judged nothing in the clean run, and why. Its pairs are unproven all
+            the same where `otherwise` has none of them.
         rows: One a fault.
         untried: Faults that were not tried, for what they are to show.
         otherwise: Pairs of scenario and claim that no fault can prove, and why.
@@ -112,10 +127,10 @@ class Matrix:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def pairs(self) -> dict[tuple[str, str], tuple[str, ...]]:
-        """Each scenario's claims, and the faults that violate the claim and that the scenario noticed."""
+        """Each scenario's claims, and the faults that violate the claim and that the scenario noticed by it."""
         return {
             (subject.id, claim): tuple(
-                row.fault.name for row in self.rows if claim in row.fault.claims and subject.id in row.killed
+                row.fault.name for row in self.rows if claim in row.fault.claims and subject.id in row.proven
             )
             for subject in self.subjects
             for claim in subject.claims
@@ -128,11 +143,21 @@ class Matrix:
     def victimless(self) -> list[str]:
         """Faults that nothing noticed and for which the catalogue has no reason why.
 
-        Where a scenario that the catalogue names was not chosen, nothing is said of its fault.
+        Where a scenario that the catalogue names was not chosen, nothing is said of its fault. One that is excluded
+        was chosen: the reason then is what `otherwise` has of it.
         """
-        there = {subject.id for subject in self.subjects}
+        there = {subject.id for subject in self.subjects} | set(self.excluded)
         quiet = [*(row.fault for row in self.rows if not row.killed), *self.untried]
-        return [fault.name for fault in quiet if not fault.unowned and set(fault.scenarios) <= there]
+        return [
+            fault.name
+            for fault in quiet
+            if not fault.unowned and set(fault.scenarios) <= there and not self._explained(fault)
+        ]
+
+    def _explained(self, fault: Fault) -> bool:
+        return bool(fault.scenarios) and all(
+            any((scenario, claim) in self.otherwise for claim in fault.claims) for scenario in fault.scenarios
+        )
 
     def missed(self) -> list[tuple[str, str]]:
         """Fault and scenario that should have noticed it, by the catalogue, and did not."""
@@ -165,6 +190,7 @@ class Matrix:
     def problems(self) -> list[str]:
         """What makes the command fail, a line each."""
         return [
+            *self.nothing(),
             *(
                 f"unproven: no fault that violates {claim} was noticed by {one}"
                 for one, claim in self.unproven()
@@ -176,6 +202,12 @@ class Matrix:
                 for name, one in self.disturbed()
             ),
         ]
+
+    def nothing(self) -> list[str]:
+        """Says so where there was nothing to prove and nothing was noticed: that is no proof."""
+        if self.pairs() or any(row.killed for row in self.rows):
+            return []
+        return ["nothing was shown: no claim of a scenario was to be proven, and no fault was noticed"]
 
     def document(self) -> dict[str, Any]:
         """The matrix as it is written."""

@@ -34,6 +34,7 @@ class Misconfiguration:
         scenarios: Ids of scenarios that notice.
         chart: File of the chart, text to find in it, text to put there; None for a program.
         program: Name of the program, and the script that runs in its place; None for the chart.
+        at: As of `Fault`.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Misconfiguration:
     scenarios: tuple[str, ...]
     chart: Mapping[str, str] | None
     program: Mapping[str, str] | None
+    at: tuple[tuple[str, str], ...] = ()
 
     @property
     def component(self) -> str:
@@ -66,6 +68,7 @@ def _read() -> dict[str, Misconfiguration]:
             tuple(row["scenarios"]),
             row.get("chart"),
             row.get("program"),
+            tuple(row.get("at", {}).items()),
         )
         for name, row in document.items()
     }

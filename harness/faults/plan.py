@@ -31,17 +31,22 @@ class Subject:
         claims: That it carries.
         feature: Its file, relative to the repository.
         lines: Lines of that file that make it, tags and Background included, from 1.
+        steps: Phrases of its steps, those of the Background included.
     """
 
     id: str
     claims: tuple[str, ...]
     feature: str = ""
     lines: frozenset[int] = frozenset()
+    steps: frozenset[str] = frozenset()
 
 
 class _Step(Protocol):
     @property
     def line(self) -> int: ...
+
+    @property
+    def text(self) -> str: ...
 
 
 class Record(Protocol):
@@ -81,9 +86,10 @@ def subjects(records: Iterable[Record], chosen: Iterable[Record]) -> list[Subjec
         end = 0
         for record in there:
             steps = {step.line for step in record.steps}
+            phrases = frozenset(step.text for step in record.steps)
             # Its tags are between the scenario before it and its own name.
             lines = steps | set(range(end + 1 if end else record.line, record.line + 1))
-            made.append(Subject(record.id, record.claims, feature, frozenset(lines)))
+            made.append(Subject(record.id, record.claims, feature, frozenset(lines), phrases))
             end = max({*steps, record.line})
     return [subject for subject in made if subject.id in wanted]
 

@@ -145,7 +145,7 @@ def chosen(faults: Iterable[Fault], names: Sequence[str], real: Sequence[str]) -
     for wrong in MISCONFIGURATIONS.values():
         if wrong.component in real:
             known[wrong.name] = Fault(
-                wrong.name, "real", wrong.decision, wrong.claims, wrong.scenarios, wrong.text
+                wrong.name, "real", wrong.decision, wrong.claims, wrong.scenarios, wrong.text, at=wrong.at
             )
     for name in names:
         if name not in known:

@@ -1,18 +1,33 @@
-"""What a change touches: scenarios by the lines of their feature files, faults by their names."""
+"""What a change touches: scenarios by their lines and by the modules of their steps, faults by their names."""
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from harness.faults.catalogue import Fault
     from harness.faults.plan import Subject
 
 CATALOGUE = "harness/faults/catalogue.yaml"
+
+STEPS = "steps/"
+
+EVERYWHERE = (
+    "harness/adapters/",
+    "harness/core/waiting.py",
+    "harness/environment.py",
+    "harness/premises.py",
+    "harness/registration.py",
+    "harness/scenario.py",
+)
+"""Where a change may make any scenario blind: what all of them look and judge with."""
+
+_PHRASE = re.compile(r"""@(?:given|when|then|step)\(\s*("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')""")
 
 
 @dataclass(frozen=True)
@@ -28,10 +43,57 @@ class Change:
     text: Mapping[str, str]
 
 
-def scenarios(change: Change, subjects: Iterable[Subject]) -> frozenset[str]:
-    """Ids of the scenarios of which a line is new or changed."""
+def scenarios(change: Change, subjects: Iterable[Subject], modules: Mapping[str, str]) -> frozenset[str]:
+    """Ids of the scenarios of which a line, a module of steps or what all of them use is new or changed.
+
+    Args:
+        change: What differs.
+        subjects: All scenarios.
+        modules: Each changed file below `steps/` to its text as it is now; empty where it is gone.
+    """
+    phrases: set[str] = set()
+    everything = any(file.startswith(EVERYWHERE) for file in change.text)
+    for file in _step_files(change):
+        # What is gone from it was used as well.
+        found = {ast.literal_eval(one) for one in _PHRASE.findall(modules[file] + "\n" + change.text[file])}
+        # A module without a phrase is one that the others use.
+        everything |= not found
+        phrases |= found
     return frozenset(
-        subject.id for subject in subjects if change.lines.get(subject.feature, frozenset()) & subject.lines
+        subject.id
+        for subject in subjects
+        if everything
+        or change.lines.get(subject.feature, frozenset()) & subject.lines
+        or phrases & subject.steps
+    )
+
+
+def _step_files(change: Change) -> list[str]:
+    return [file for file in change.text if file.startswith(STEPS) and file.endswith(".py")]
+
+
+def uncovered(
+    change: Change, known: Sequence[Fault], catalogue: str, subjects: Iterable[Subject]
+) -> list[str]:
+    """Files that differ and by which nothing is touched: what is tried shows nothing of them.
+
+    Args:
+        change: What differs.
+        known: All faults.
+        catalogue: The text of the catalogue.
+        subjects: All scenarios.
+    """
+    seen = {one.feature for one in subjects if change.lines.get(one.feature, frozenset()) & one.lines}
+    steps = _step_files(change)
+    return sorted(
+        file
+        for file in change.text
+        if file not in seen
+        and file not in steps
+        and not file.startswith(EVERYWHERE)
+        and not faults(
+            Change({file: change.lines.get(file, frozenset())}, {file: change.text[file]}), known, catalogue
+        )
     )
 
 

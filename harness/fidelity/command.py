@@ -77,6 +77,8 @@ def compare_runs(
             tell(line)
     if whole and result.unused:
         tell(f"explanations that explained nothing this time: {', '.join(result.unused)}")
+    if result.bare:
+        tell(f"compared in verdict and findings alone, nothing else was recorded: {', '.join(result.bare)}")
     _tell_end(folder, result, tell)
     return 1 if result.unexplained or not result.compared else 0
 

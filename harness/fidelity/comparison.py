@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from harness.fidelity.observations import FINDINGS, VERDICT
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
 EXPLANATIONS = Path(__file__).with_name("explanations.yaml")
 MISSING = "not there"
+"""Instead of a value, where a side has the observation and not the field."""
+UNSEEN = "never observed"
+"""Instead of a value, where a side has not the observation."""
+_ANYTHING = re.compile(".*", re.DOTALL)
 _Values = tuple[str, ...]
 
 
@@ -54,7 +60,12 @@ class Explanation:
         simulated: Pattern of each value seen on simulated programs alone; None allows none there.
         real: The same for real programs.
         elsewhere: Only where the other side has the value as well, in another scenario: for what was read
-            at another moment.
+            at another moment. A field that is not there counts where the other side lacks it elsewhere, and
+            the side that lacks it here has it elsewhere.
+        scenario: Pattern of the scenario.
+        alike: Only where the other side has the value as well, but for what this matches: in the same scenario,
+            or with `elsewhere` in another one too.
+        later: Only where the side that lacks the field has it in another scenario: for what comes later.
     """
 
     id: str
@@ -64,25 +75,60 @@ class Explanation:
     simulated: re.Pattern[str] | None
     real: re.Pattern[str] | None
     elsewhere: bool = False
+    scenario: re.Pattern[str] = _ANYTHING
+    alike: re.Pattern[str] | None = None
+    later: bool = False
 
-    def explains(self, key: str, path: str, value: str, *, simulated: bool, elsewhere: bool) -> bool:
+    def explains(self, seen: Alone) -> bool:
         """Says whether a value seen on one side alone is expected.
 
         Args:
-            key: Of the observation.
-            path: Of the field.
-            value: What was seen there and not on the other side.
-            simulated: Whether the simulated side has it.
-            elsewhere: Whether the other side has it in another scenario.
+            seen: The value and its place.
         """
-        pattern = self.simulated if simulated else self.real
+        pattern = self.simulated if seen.simulated else self.real
         return bool(
             pattern
-            and (elsewhere or not self.elsewhere)
-            and self.key.fullmatch(key)
-            and self.path.fullmatch(path)
-            and pattern.fullmatch(value)
+            and self.scenario.fullmatch(seen.scenario)
+            and self.key.fullmatch(seen.key)
+            and self.path.fullmatch(seen.path)
+            and pattern.fullmatch(seen.value)
+            and (seen.has_field or not self.later)
+            and self._other_side_has(seen)
         )
+
+    def _other_side_has(self, seen: Alone) -> bool:
+        if not self.elsewhere and self.alike is None:
+            return True
+        others = seen.elsewhere if self.elsewhere else seen.beside
+        return self._bare(seen.value) in {self._bare(other) for other in others}
+
+    def _bare(self, value: str) -> str:
+        return self.alike.sub("", value) if self.alike else value
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A value that one side alone has.
+
+    Attributes:
+        scenario: Where.
+        key: Of the observation.
+        path: Of the field.
+        value: What was seen there and not on the other side.
+        simulated: Whether the simulated side has it.
+        elsewhere: What the other side has at this place in any scenario.
+        beside: What it has there in the same one.
+        has_field: Whether this side has the field in any scenario.
+    """
+
+    scenario: str
+    key: str
+    path: str
+    value: str
+    simulated: bool
+    elsewhere: frozenset[str]
+    beside: frozenset[str]
+    has_field: bool
 
 
 @dataclass
@@ -95,6 +141,7 @@ class Comparison:
         unexplained: Differences without a reason.
         explained: Differences with one.
         unused: Ids of explanations that explained nothing.
+        bare: Compared scenarios of which neither run has anything but verdict and findings.
     """
 
     compared: list[str] = field(default_factory=list)
@@ -102,6 +149,7 @@ class Comparison:
     unexplained: list[Difference] = field(default_factory=list)
     explained: list[Difference] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
+    bare: list[str] = field(default_factory=list)
 
 
 @cache
@@ -117,6 +165,9 @@ def load_explanations() -> tuple[Explanation, ...]:
             re.compile(entry["simulated"], re.DOTALL) if "simulated" in entry else None,
             re.compile(entry["real"], re.DOTALL) if "real" in entry else None,
             entry.get("elsewhere", False),
+            re.compile(entry["scenario"]) if "scenario" in entry else _ANYTHING,
+            re.compile(entry["alike"]) if "alike" in entry else None,
+            entry.get("later", False),
         )
         for entry in document
     )
@@ -157,6 +208,8 @@ class _Comparing:
                 self._found["scenario", "", _absent(ours), _absent(theirs), None].append(id_)
                 continue
             result.compared.append(id_)
+            if not {*ours, *theirs} - {VERDICT, FINDINGS}:
+                result.bare.append(id_)
             for key in sorted({*ours, *theirs}):
                 result.observations += 1
                 for path, left, right in _differing(ours.get(key), theirs.get(key)):
@@ -171,23 +224,25 @@ class _Comparing:
         """Parts a difference by reason; values that nobody explained stay together."""
         parts: defaultdict[str | None, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
         for side, values in enumerate((left, right)):
-            others = self._anywhere[1 - side].get((key, path), set())
+            there = frozenset((self._real, self._simulated)[side][id_].get(key, {}).get(path, set()))
+            elsewhere, has_field = self._elsewhere(side, key, path)
             for value in sorted(values):
-                why = next(
-                    (
-                        one
-                        for one in self._explanations
-                        if one.explains(
-                            key, path, value, simulated=side == 0, elsewhere=value in {*others, MISSING}
-                        )
-                    ),
-                    None,
-                )
+                alone = Alone(id_, key, path, value, side == 0, elsewhere, there, has_field)
+                why = next((one for one in self._explanations if one.explains(alone)), None)
                 if why:
                     self._used.add(why.id)
                 parts[why.reason if why else None][side].append(value)
         for reason, (ours, theirs) in parts.items():
             self._found[key, path, tuple(ours), tuple(theirs), reason].append(id_)
+
+    def _elsewhere(self, side: int, key: str, path: str) -> tuple[frozenset[str], bool]:
+        """Gives what the other side has at a place in any scenario, and whether this one has the field in any.
+
+        A field that this side never has is no question of the moment, whatever the other side lacks.
+        """
+        others = frozenset(self._anywhere[1 - side].get((key, path), set()))
+        has_field = bool(self._anywhere[side].get((key, path), set()) - {MISSING})
+        return others if has_field else others - {MISSING}, has_field
 
 
 def _absent(scenario: object | None) -> _Values:
@@ -195,19 +250,22 @@ def _absent(scenario: object | None) -> _Values:
 
 
 def _anywhere(scenarios: Mapping[str, Mapping[str, Fields]]) -> dict[tuple[str, str], set[str]]:
-    """Gives what a side saw at a key and path in any scenario."""
-    seen: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    """Gives what a side saw at a key and path in any scenario; what one observation lacks is MISSING there."""
+    all_fields: defaultdict[str, list[Fields]] = defaultdict(list)
     for observations in scenarios.values():
         for key, fields in observations.items():
-            for path, values in fields.items():
-                seen[key, path] |= values
-    return seen
+            all_fields[key].append(fields)
+    return {
+        (key, path): set().union(*(fields.get(path, {MISSING}) for fields in every))
+        for key, every in all_fields.items()
+        for path in {path for fields in every for path in fields}
+    }
 
 
 def _differing(ours: Fields | None, theirs: Fields | None) -> Iterable[tuple[str, set[str], set[str]]]:
     """Gives path, and the values that one side alone has there; an observation that is missing is one."""
     if ours is None or theirs is None:
-        yield "", {MISSING} if ours is None else set(), {MISSING} if theirs is None else set()
+        yield "", {UNSEEN} if ours is None else set(), {UNSEEN} if theirs is None else set()
         return
     for path in sorted({*ours, *theirs}):
         left, right = ours.get(path), theirs.get(path)

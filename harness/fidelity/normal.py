@@ -7,8 +7,22 @@ accord is taken out: versions, messages, statuses and counts stay.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-_RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ACCOUNT = re.compile(r"(?<![0-9A-Za-z-])[0-9]{12}(?![0-9]|[0-9a-f]{8})")
+_HALF = 30
+
+
+def _validity(found: re.Match[str]) -> str:
+    """Gives hours: what is left of 12 hours an instant later is 12 hours as well."""
+    hours, minutes = int(found["hours"] or 0), int(found["minutes"] or 0)
+    return f"valid for <{hours + (minutes >= _HALF)} hours>"
+
+
+_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
     (re.compile(pattern), put)
     for pattern, put in (
         # Before all others: what they would break.
@@ -18,11 +32,10 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"/\S*?/\.conformance/runs/[\w.-]+", "<run>"),
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d(?: UTC)?)?", "<time>"),
         (r"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}", "<time>"),
-        (r"\[?valid for [\dhms. ]+\]?", "<validity>"),
+        (r"valid for (?:(?P<hours>\d+)h)?(?:(?P<minutes>\d+)m(?!s))?(?:[\d.]+m?s)?(?=\W|$)", _validity),
         (r"\b[EWI]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ ", "<klog> "),
         (r"\b1[0-9]{18}\b", "<nanoseconds>"),
         (r"--version \S+", "--version <version>"),
-        (r"(?<![0-9])\d{12}(?![0-9])", "<account>"),
         # An OIDC issuer's id, a policy's.
         (r"(?<=/id/)[0-9A-F]{32}", "<issuer>"),
         (r"(?<=\"PolicyId\": \")A[0-9A-Z]{20}", "<aws-id>"),
@@ -58,3 +71,27 @@ def normal(text: str) -> str:
     for pattern, put in _RULES:
         text = pattern.sub(put, text)
     return text
+
+
+class Accounts:
+    """Numbers the AWS accounts of one scenario as they appear: two that differ stay different."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def numbered(self, value: object) -> object:
+        """Gives a value with a number in place of each account's id.
+
+        Args:
+            value: A text, or lists and mappings of texts as JSON knows them.
+        """
+        if isinstance(value, str):
+            return _ACCOUNT.sub(self._number, value)
+        if isinstance(value, list):
+            return [self.numbered(item) for item in value]
+        if isinstance(value, dict):
+            return {self.numbered(name): self.numbered(inner) for name, inner in value.items()}
+        return value
+
+    def _number(self, found: re.Match[str]) -> str:
+        return f"<account {self._numbers.setdefault(found[0], len(self._numbers) + 1)}>"

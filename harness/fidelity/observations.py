@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from harness.core.errors import UsageError
-from harness.fidelity.normal import normal
+from harness.fidelity.normal import Accounts, normal
 from harness.report.model import REPORT_NAME
 
 if TYPE_CHECKING:
@@ -83,28 +83,40 @@ def read_run(folder: Path) -> SeenRun:
 
 def _scenario(folder: Path, entry: Mapping[str, Any], findings: list[Mapping[str, Any]]) -> dict[str, Fields]:
     """Gives verdict, findings and evidence of one scenario as observations."""
+    accounts = Accounts()
+    seen = _evidence(folder, entry["evidence"], accounts) if entry["evidence"] else {}
     reason = entry["reason"]
-    seen: dict[str, Fields] = {
+    told = reason["text"].splitlines() if reason else []
+    noted = [finding["text"] for finding in findings if finding["scenario"] == entry["id"]]
+    return {
         VERDICT: {
             "": {entry["verdict"]},
-            "reason": {normal(line) for line in (reason["text"].splitlines() if reason else [])},
+            "reason": {normal(str(accounts.numbered(line))) for line in told},
         },
-        FINDINGS: {"": {normal(f["text"]) for f in findings if f["scenario"] == entry["id"]}},
+        FINDINGS: {"": {normal(str(accounts.numbered(text))) for text in noted}},
+        **seen,
     }
-    if entry["evidence"] is None:
-        return seen
-    place = folder / entry["evidence"]["folder"]
-    documents = [json.loads((place / record["file"]).read_text()) for record in entry["evidence"]["records"]]
-    own = {name for document in documents for name in _ids(" ".join(document.get("argv", ())))}
+
+
+def _evidence(folder: Path, evidence: Mapping[str, Any], accounts: Accounts) -> dict[str, Fields]:
+    """Gives the commands and oracles of one scenario, in the order in which they were recorded."""
+    place = folder / evidence["folder"]
+    documents = [json.loads((place / record["file"]).read_text()) for record in evidence["records"]]
+    own = {name for document in documents for name in _ids(_asked(document))}
     records: defaultdict[str, list[Any]] = defaultdict(list)
     for document in documents:
         key, value = _command(document, own) if document["kind"] == "command" else _oracle(document, own)
-        records[key].append(value)
-    for key, values in records.items():
+        records[str(accounts.numbered(key))].append(accounts.numbered(value))
+    return {
         # An empty answer before the last was only waited through.
-        kept = [value for value in values[:-1] if value not in _EMPTY] + values[-1:]
-        seen[key] = collect(kept)
-    return seen
+        key: collect([value for value in values[:-1] if value not in _EMPTY] + values[-1:])
+        for key, values in records.items()
+    }
+
+
+def _asked(document: Mapping[str, Any]) -> str:
+    """Gives what the scenario itself said: its names are in there."""
+    return " ".join(document["argv"]) if document["kind"] == "command" else json.dumps(document["query"])
 
 
 def _command(document: Mapping[str, Any], own: set[str]) -> tuple[str, object]:

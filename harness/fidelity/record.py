@@ -77,6 +77,9 @@ def _markdown(simulated: SeenRun, real: SeenRun, comparison: Comparison) -> Iter
         f"{len(comparison.compared)} scenarios, {comparison.observations} observations: "
         f"{len(comparison.unexplained)} differences unexplained, {len(comparison.explained)} explained."
     )
+    if comparison.bare:
+        yield ""
+        yield f"Compared in verdict and findings alone: {', '.join(comparison.bare)}."
     yield from _section("Unexplained", comparison.unexplained)
     yield from _section("Explained", comparison.explained)
 

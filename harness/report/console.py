@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 # The product under test; Kubernetes is what it runs on, but a simulated one makes the product's half of
 # the talk with it a guess.
 _PRODUCT = ("teleport", "chart", "kubernetes")
-_NAMES = {"teleport": "Teleport", "chart": "chart", "kubernetes": "Kubernetes", "kubelet": "kubelet"}
+_NAMES = {
+    "teleport": "Teleport",
+    "chart": "chart",
+    "kubernetes": "Kubernetes",
+    "kubelet": "kubelet",
+    "aws": "AWS by moto",
+}
 _WIDTH = len(Verdict.WITHHELD)
 
 
@@ -87,7 +93,7 @@ def summary_lines(
     not_run = {s.reason.text for s in report.scenarios if s.verdict == Verdict.NOT_RUN and s.reason}
     lines += [f"not run: {text}" for text in sorted(not_run)]
     # Several scenarios may note the same; the report has each.
-    lines += dict.fromkeys(f"finding ({f.of}, {f.claim}): {f.text}" for f in report.findings)
+    lines += dict.fromkeys(f"finding ({f.of}, {f.claim}, {f.scenario}): {f.text}" for f in report.findings)
     lines += [f"left behind: {leftover}" for leftover in leftovers]
     conformant = ", ".join(f"{name} {_WORDS[value]}" for name, value in report.conformant.items())
     if report.environment.texts:
@@ -132,6 +138,8 @@ def product_line(report: Report) -> str:
     stand_ins = [
         name for name in (*_PRODUCT, "kubelet") if name not in real and _simulated(components.get(name))
     ]
+    if "aws" in components and components["aws"].simulated:
+        stand_ins.append("aws")
     if "teleport" not in real and "chart" not in real:
         return f"nothing of the product was tested: simulated are {_listed(stand_ins, report)}"
     tested = f"tested: real {_listed(real, report)}"

@@ -126,9 +126,11 @@ def _visible(value: object) -> object:
 
 
 def _simulated_product(report: Report) -> list[str]:
-    """Names the simulated components that keep the run from being one of the product."""
+    """Names the simulated components that keep the run from being one of the product, and AWS beside them."""
     components = report.environment.components
-    return [name for name, seen in components.items() if name in DECIDING_COMPONENTS and seen.simulated]
+    deciding = [name for name, seen in components.items() if name in DECIDING_COMPONENTS and seen.simulated]
+    aws = components.get("aws")
+    return [*deciding, "aws"] if deciding and aws and aws.simulated else deciding
 
 
 def _nothing_real(report: Report) -> bool:

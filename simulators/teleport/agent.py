@@ -193,7 +193,7 @@ class Agent:
             async with self._writing:
                 await self._storage.write(items)
         except ApiError as error:
-            # As Teleport does: what cannot be written down is told, and the service goes on (facts 2.3).
+            # As Teleport does: what cannot be written down is told, and the service goes on.
             self._log.failure("PROC:1", f"Failed to write {role} identity: {error}.")
         else:
             text = f"The process successfully wrote the credentials and state of {role} to the disk. pid:1.1"
@@ -345,7 +345,7 @@ class Agent:
                 await end.heartbeat(told)
 
     async def _test_permissions(self, api: ClusterApi) -> None:
-        """Tell what the agent's ClusterRole lacks; requests are handled all the same (facts 2.3)."""
+        """Tell what the agent's ClusterRole lacks; requests are handled all the same."""
         for resource in ("users", "groups", "serviceaccounts"):
             review = {
                 "apiVersion": "authorization.k8s.io/v1",

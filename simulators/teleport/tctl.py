@@ -248,9 +248,9 @@ def _service(config: str | None, environ: Mapping[str, str], cwd: Path) -> Servi
     from simulators.teleport import configuration  # noqa: PLC0415  # reads YAML, which a profile needs not
     from simulators.teleport.errors import ConfigurationError  # noqa: PLC0415  # the same
 
-    named = config or environ.get("TELEPORT_CONFIG_FILE")
-    if named or Path(CONFIGURATION).is_file():
-        named = named or CONFIGURATION
+    # Set but empty means none at all, as in the real one.
+    named = config or environ.get("TELEPORT_CONFIG_FILE", CONFIGURATION)
+    if named and (named != CONFIGURATION or Path(named).is_file()):
         try:
             read = configuration.read(named, cwd / named)
             host, port = read.auth_address

@@ -219,7 +219,7 @@ def test_up_status_down(project: Project) -> None:
     assert len(project.left_running()) == 1
     assert project.main("down", "mine").stdout == "mine: removed\n"
     assert (project.left_running(), list(project.runs.iterdir())) == ([], [])
-    assert project.main("status").stdout == ""
+    assert project.main("status").stdout == "no environments\n"
 
 
 def test_up_that_breaks_leaves_nothing(project: Project) -> None:

@@ -239,3 +239,33 @@ def test_a_reused_environment_is_in_use(project: Project) -> None:
     process.terminate()
     process.communicate(timeout=60)
     assert project.main("status").stdout.startswith("mine: standing; 1 processes; ")
+
+
+def test_a_report_folder_is_one_runs_at_a_time(project: Project) -> None:
+    project.scenarios({"two.hangs": "hangs"})
+    project.settings("workers = 1")
+    process = project.start("run")
+    project.wait_for("hanging", process)
+    second = project.main("run", "--scenario", "one.passes")
+    assert (second.exit_code, "another run that has not ended" in second.stderr) == (4, True)
+    elsewhere = project.main("run", "--scenario", "one.passes", "--report-dir", "elsewhere")
+    assert elsewhere.exit_code == 0, elsewhere.text
+    process.terminate()
+    process.communicate(timeout=60)
+    # The first run's report is its own, whole.
+    assert project.verdicts() == {"one.passes": "passed", "two.hangs": "not-run"}
+
+
+def test_the_command_that_repeats_a_scenario_names_no_environment(project: Project) -> None:
+    project.scenarios({"two.bad": "fails"})
+    ended = project.main("run", "--keep", "on-failure", "--name", "mine")
+    (again,) = (line for line in ended.stdout.splitlines() if line.strip().startswith("again "))
+    assert "--name" not in again
+
+
+def test_exit_first_is_no_defect_of_the_suite(project: Project) -> None:
+    project.scenarios({"two.bad": "fails", "three.bad": "fails", "four.bad": "fails", "five.bad": "fails"})
+    ended = project.main("run", "--exit-first", "--workers", "2")
+    assert ended.exit_code == 1, ended.text
+    assert "pytest to run the scenarios" not in ended.stdout
+    assert {code for code, _ in project.reasons().values()} <= {"not-as-claimed", "exit-first"}

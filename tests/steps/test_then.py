@@ -196,7 +196,7 @@ STEPS: dict[str, Told] = {
             {"outcome": completed("")},
         ),
     ),
-    "the proxy takes clients from one major version before its own on": Told(
+    "the proxy says that it takes clients from one major version before its own on": Told(
         {"teleport__ping": {**PING, "min_client_version": "12.0.0-aa"}},
         (
             {"teleport__ping": {**PING, "min_client_version": "13.0.0"}},
@@ -284,8 +284,12 @@ STEPS: dict[str, Told] = {
     "it was refused nothing": Told({"outcome": ()}, ({"outcome": ("create a role",)},)),
     "the role made so is there": Told({"teleport__get": {"kind": "role"}}, ({"teleport__get": None},)),
     "elsewhere tctl is refused without signing in": Told(
-        {"workstation__run": completed(failed=["tctl get users"])},
-        ({"workstation__run": completed("alice")},),
+        {"workstation__run__each": [completed(failed=["tctl get users"]), completed("alice")]},
+        (
+            {"workstation__run__each": [completed("alice"), completed("alice")]},
+            # No tctl at all refuses as well.
+            {"workstation__run": completed(failed=["tctl get users"])},
+        ),
     ),
     "its IAM role has no permission": Told(
         {"aws__permissions": []}, ({"aws__permissions": [POLICY]}, {"aws__permissions": ["written"]})

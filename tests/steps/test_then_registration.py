@@ -192,6 +192,11 @@ STEPS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
             {"outcome": pods(*AGENT), "workstation__pods_shown": AGENT},
             {"outcome": pods(), "workstation__pods_shown": []},
             {"outcome": pods(), "workstation__pods_shown": ["another-0"]},
+            # kubectl broke, and so listed nothing.
+            {
+                "outcome": Routed(replace(DONE, exit_code=1, stderr="EOF"), (), ()),
+                "workstation__pods_shown": AGENT,
+            },
         ],
     ),
     "each was answered by its own agent": (

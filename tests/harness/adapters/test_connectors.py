@@ -102,6 +102,22 @@ def test_what_needs_a_licence_does_not_apply(tmp_path: Path, told: str) -> None:
     teleport.create_user.assert_not_called()
 
 
+def test_github_needs_no_licence(tmp_path: Path) -> None:
+    teleport = create_autospec(Teleport, instance=True)
+    told = "ERROR: GitHub organization octocats uses external SSO, please purchase a Teleport Enterprise license\n"
+    teleport.administer.return_value = completed(told, 1)
+    with pytest.raises(AssertionError, match="which needs no licence"):
+        connectors(tmp_path, teleport=teleport).create("github")
+
+
+def test_a_warning_about_a_licence_is_no_refusal(tmp_path: Path) -> None:
+    teleport = create_autospec(Teleport, instance=True)
+    told = "SAML is only available in Teleport Enterprise\n"
+    teleport.administer.return_value = completed(told, 0)
+    connectors(tmp_path, teleport=teleport).create("saml")
+    teleport.sign_in.assert_called_once()
+
+
 def test_any_other_refusal_breaks_the_scenario(tmp_path: Path) -> None:
     teleport = create_autospec(Teleport, instance=True)
     teleport.administer.return_value = completed("Unknown error trying to reach GitHub", 1)
@@ -176,10 +192,15 @@ def test_a_secret_that_the_guide_does_not_name_is_a_finding(
 ) -> None:
     findings = FindingsOfScenario("roles.oidc-secret-as-printed")
     token = current_findings.set(findings)
-    seen = connectors(tmp_path).named_wrongly(Mapped("tctl", 0, "", "", (), held))
+    for version in ("13.0.0-dev+simulated", "13.0.0-dev"):
+        teleport = create_autospec(Teleport, instance=True)
+        teleport.version = version
+        seen = connectors(tmp_path, teleport=teleport).named_wrongly(Mapped("tctl", 0, "", "", (), held))
+        assert seen == expected
+        # A simulated Teleport finds out nothing about the guide.
+        found = ["ts.oidc-secret"] if expected and "simulated" not in version else []
+        assert [finding.claim for finding in findings.noted] == found
     current_findings.reset(token)
-    assert seen == expected
-    assert [finding.claim for finding in findings.noted] == (["ts.oidc-secret"] if expected else [])
 
 
 def test_the_lab_has_no_identity_provider(tmp_path: Path) -> None:

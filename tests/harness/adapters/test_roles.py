@@ -118,6 +118,10 @@ def test_output_without_access_is_a_finding_about_the_guide(  # each is another 
     noted: set[str],
 ) -> None:
     ports["workstation"].run.return_value = told(status)
+    ports["teleport"].version = "13.0.0-dev+simulated"
+    assert roles.promised("".join(f'"{line}"\n' for line in printed)) == expected
+    assert not findings.noted, "a simulated Teleport finds out nothing about the guide"
+    ports["teleport"].version = "13.0.0-dev"
     assert roles.promised("".join(f'"{line}"\n' for line in printed)) == expected
     assert {(finding.of, finding.claim) for finding in findings.noted} == {
         ("guide", claim) for claim in noted

@@ -156,6 +156,7 @@ class TestEnvironment:
             "HOME",
             "TMPDIR",
             "TELEPORT_HOME",
+            "TELEPORT_GLOBAL_TSH_CONFIG",
             "KUBECONFIG",
             "AWS_CONFIG_FILE",
             "AWS_SHARED_CREDENTIALS_FILE",
@@ -165,6 +166,8 @@ class TestEnvironment:
             "HELM_REPOSITORY_CONFIG",
         ):
             assert (home in (home / reader[name]).parents) or reader[name] == str(home), name
+        # Set and empty: not /etc/teleport.yaml.
+        assert reader["TELEPORT_CONFIG_FILE"] == ""
         assert reader["HTTPS_PROXY"] == "http://127.0.0.1:9"
         assert reader["SSL_CERT_FILE"] == str(tmp_path / "ca.pem")
         assert reader["AWS_EC2_METADATA_DISABLED"] == "true"

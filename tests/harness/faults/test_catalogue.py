@@ -15,8 +15,17 @@ from harness.cli import main
 from harness.core.errors import UsageError
 from harness.core.settings import Settings, load
 from harness.faults import chart, clients
-from harness.faults.catalogue import FAULTS, OTHERWISE, TAKEN_VARIABLE, VARIABLE, announcement, check_fault
-from harness.faults.misconfigurations import MISCONFIGURATIONS
+from harness.faults.catalogue import (
+    FAULTS,
+    NOT_APPLICABLE,
+    OTHERWISE,
+    TAKEN_VARIABLE,
+    VARIABLE,
+    Fault,
+    announcement,
+    check_fault,
+)
+from harness.faults.misconfigurations import MISCONFIGURATIONS, Misconfiguration
 from harness.guide.claims import CLAIMS
 
 ROOT = Path(__file__).parents[3]
@@ -54,7 +63,23 @@ def replaced(component: str, name: str) -> list[str]:
 
 
 def test_what_no_fault_can_prove_is_a_claim_of_a_scenario() -> None:
-    assert all(claim in SCENARIOS[scenario].claims for scenario, claim in OTHERWISE)
+    assert all(claim in SCENARIOS[scenario].claims for scenario, claim in (*OTHERWISE, *NOT_APPLICABLE))
+    assert not set(OTHERWISE) & set(NOT_APPLICABLE)
+
+
+WITH_STEPS: list[Fault | Misconfiguration] = [
+    *(fault for fault in FAULTS if fault.at),
+    *(wrong for wrong in MISCONFIGURATIONS.values() if wrong.at),
+]
+
+
+@pytest.mark.parametrize("fault", WITH_STEPS, ids=lambda fault: fault.name)
+def test_a_step_that_proves_beside_a_then_is_one_of_its_scenarios_and_has_a_reason(fault: Any) -> None:
+    steps = {step.text: step.kind for scenario in fault.scenarios for step in SCENARIOS[scenario].steps}
+    for step, why in fault.at:
+        # A Given is arranged: what fails there shows nothing of the claim.
+        assert steps[step] in ("when", "then")
+        assert why.endswith(".")
 
 
 def test_names_are_unique() -> None:

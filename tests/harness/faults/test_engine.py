@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from harness.catalogue import read_catalogue
 from harness.core.errors import EnvironmentBroken, UsageError
 from harness.core.settings import load
 from harness.faults import command, labs, plan, prove, shown, touched
@@ -74,6 +75,25 @@ class TestLabs:
         # What was planned and not run shows nothing.
         assert seen.of("two").verdict == "error"
 
+    @pytest.mark.parametrize(
+        ("code", "verdict", "shown"),
+        [
+            (0, "passed", "passed"),
+            (1, "failed", "failed"),
+            (2, "error", "error"),
+            (5, "not-applicable", "not-applicable"),
+            # The report says that all is well, the run that it is not.
+            (2, "passed", "error"),
+            (3, "failed", "error"),
+            (-9, "passed", "error"),
+            (-9, "withheld", "error"),
+        ],
+    )
+    def test_an_exit_code_that_the_report_does_not_explain_shows_nothing(
+        self, code: int, verdict: str, shown: str
+    ) -> None:
+        assert labs.ended(lab(one=labs.Judged(verdict)), code).of("one").verdict == shown
+
     def test_a_lab_without_a_report_shows_an_error(self, tmp_path: Path) -> None:
         seen = labs.read(tmp_path, "report.json", "environment")
         assert seen.of("one").verdict == "error"
@@ -133,7 +153,7 @@ class TestPlan:
     def test_a_scenario_is_its_tags_its_name_and_its_steps(self) -> None:
         class Step:
             def __init__(self, line: int) -> None:
-                self.line = line
+                self.line, self.text = line, f"step {line}"
 
         class Record:
             claims = ("c",)
@@ -147,6 +167,7 @@ class TestPlan:
         first, second = plan.subjects(records, records)
         assert first.lines == {4, 8, 9, 10}
         assert second.lines == {4, 11, 12, 13, 14, 15}
+        assert second.steps == {"step 4", "step 15"}
         assert [one.id for one in plan.subjects(records, records[1:])] == ["second"]
 
 
@@ -170,6 +191,33 @@ class TestOutcomes:
         trial = plan.Trial(ARN, ("one",), ()) if aimed else plan.Trial(ARN, (), ("one",))
         (cell,) = row(trial, lab(taken, one=labs.Judged(verdict))).cells
         assert cell.outcome == outcome
+
+    def test_what_fails_in_a_given_was_not_arranged_and_shows_nothing(self) -> None:
+        made = row(plan.Trial(ARN, ("two",)), lab(two=labs.Judged("failed", "a user", "given")))
+        assert made.having(Outcome.BROKE) == ("two",)
+        assert matrix(made).missed() == [("any-arn", "two")]
+        assert ("two", "s2.arn") in matrix(made).unproven()
+
+    @pytest.mark.parametrize(
+        ("step", "kind", "at", "proven"),
+        [
+            ("it holds", "then", (), True),
+            ("no command failed", "then", (), False),
+            ("no command failed", "then", (("no command failed", "its exit status is the answer"),), True),
+            ("no command failed", "then", (("the pods are listed", "why"),), False),
+            ("the user lists pods", "when", (), False),
+            ("the user lists pods", "when", (("the user lists pods", "it awaits the claim"),), True),
+            ("", "", (), False),
+        ],
+    )
+    def test_what_is_noticed_elsewhere_than_in_a_then_proves_by_a_reason_alone(
+        self, step: str, kind: str, at: tuple[tuple[str, str], ...], proven: bool
+    ) -> None:
+        fault = replace(ARN, at=at)
+        made = row(plan.Trial(fault, ("two",)), lab(two=labs.Judged("failed", step, kind)))
+        assert made.killed == ("two",)
+        assert made.proven == (("two",) if proven else ())
+        assert matrix(made).pairs()["two", "s2.arn"] == (("any-arn",) if proven else ())
 
 
 def matrix(*rows: Any, subjects: Sequence[plan.Subject] = (TWO,), untried: Sequence[Fault] = ()) -> Matrix:
@@ -217,6 +265,24 @@ class TestMatrix:
         assert "no program takes part" in page(made)
         noted = replace(matrix(KILLED), otherwise={("two", "s2.arn"): "why"}).notes()
         assert noted == ["s2.arn of two is said to be provable by no fault, and any-arn proved it"]
+
+    def test_an_excluded_scenario_is_unproven_but_for_a_reason(self) -> None:
+        quiet = Matrix([TWO], {"two": "not-applicable: why"}, [], [ARN])
+        assert quiet.unproven() == [("two", "s2.arn"), ("two", "s2.more")]
+        assert quiet.victimless() == ["any-arn"]
+        explained = replace(quiet, otherwise={("two", "s2.arn"): "why", ("two", "s2.more"): "why"})
+        assert explained.problems() == []
+        other_claim = replace(quiet, otherwise={("two", "s2.more"): "why"})
+        assert other_claim.victimless() == ["any-arn"]
+
+    def test_an_excluded_scenario_was_chosen_also_where_its_claims_are_nobodys_affair(self) -> None:
+        assert Matrix([], {"two": "not-applicable: why"}, [], [ARN]).victimless() == ["any-arn"]
+
+    def test_nothing_to_prove_is_no_proof(self) -> None:
+        empty = Matrix([], {}, [])
+        assert empty.document()["proven"] is False
+        assert empty.problems()[0].startswith("nothing was shown")
+        assert matrix(KILLED, subjects=[]).problems() == []
 
     def test_who_was_disturbed_is_told(self) -> None:
         made = matrix(row(plan.Trial(ODD, (), ("two",)), lab(two=FAILED)))
@@ -355,7 +421,73 @@ class TestTouched:
             plan.Subject("three", (), "features/g.feature", frozenset({5})),
         ]
         change = touched.Change({"features/f.feature": frozenset({6, 7})}, {})
-        assert touched.scenarios(change, subjects) == {"two"}
+        assert touched.scenarios(change, subjects, {}) == {"two"}
+
+    @pytest.mark.parametrize(
+        ("file", "now", "gone", "ids"),
+        [
+            ("steps/a.py", '@then("it \\"holds\\"")\ndef holds(): ...', "    pass", {"one"}),
+            ("steps/a.py", '@when(\n    "it is done", target_fixture="outcome"\n)', "    pass", {"two"}),
+            ("steps/a.py", "@given('it is there')", "    pass", {"two"}),
+            # A step that is gone, with its module or alone.
+            ("steps/a.py", "", '@given("it is there")', {"two"}),
+            ("steps/a.py", '@then("nobody says so")', "    pass", set()),
+            # What other modules of steps use.
+            ("steps/shared.py", "def shared(): ...", "    pass", {"one", "two"}),
+            ("steps/README.md", "text", "text", set()),
+            ("harness/adapters/agent.py", "", "    pass", {"one", "two"}),
+            ("harness/scenario.py", "", "    pass", {"one", "two"}),
+            ("harness/premises.py", "", "    pass", {"one", "two"}),
+            ("harness/registration.py", "", "    pass", {"one", "two"}),
+            ("harness/core/waiting.py", "", "    pass", {"one", "two"}),
+            ("harness/report/html.py", "", "    pass", set()),
+        ],
+    )
+    def test_what_scenarios_are_made_of(self, file: str, now: str, gone: str, ids: set[str]) -> None:
+        subjects = [
+            plan.Subject("one", (), "features/f.feature", frozenset({3}), frozenset({'it "holds"'})),
+            plan.Subject(
+                "two", (), "features/f.feature", frozenset({5}), frozenset({"it is done", "it is there"})
+            ),
+        ]
+        change = touched.Change({file: frozenset({1})}, {file: gone})
+        assert touched.scenarios(change, subjects, {file: now}) == ids
+
+    def test_every_step_of_the_features_is_of_a_module(self) -> None:
+        root = CATALOGUE_FILE.parents[2]
+        records = read_catalogue(root / "features")
+        modules = {f"steps/{file.name}": file.read_text() for file in (root / "steps").glob("[a-z]*.py")}
+        subjects = [
+            plan.Subject(step, (), steps=frozenset({step}))
+            for step in {step.text for record in records for step in record.steps}
+        ]
+        change = touched.Change({}, dict.fromkeys(modules, "    pass"))
+        assert touched.scenarios(change, subjects, modules) == {subject.id for subject in subjects}
+        for name, text in modules.items():
+            some = touched.scenarios(touched.Change({}, {name: "    pass"}), subjects, {name: text})
+            assert 0 < len(some) < len(subjects), name
+
+    def test_what_nothing_is_tried_for_is_told(self) -> None:
+        subjects = [plan.Subject("one", (), "features/f.feature", frozenset({3}))]
+        files = {
+            "features/f.feature": 3,
+            "features/g.feature": 3,
+            "harness/adapters/agent.py": 1,
+            "harness/report/html.py": 1,
+            "simulators/aws/faults.py": 1,
+            "simulators/aws/server.py": 1,
+            "steps/a.py": 1,
+            touched.CATALOGUE: 4,
+        }
+        change = touched.Change(
+            {file: frozenset({line}) for file, line in files.items()},
+            {file: '"odd"' if file.endswith("faults.py") else "    pass" for file in files},
+        )
+        assert touched.uncovered(change, [ARN, ODD], CATALOGUE, subjects) == [
+            "features/g.feature",
+            "harness/report/html.py",
+            "simulators/aws/server.py",
+        ]
 
 
 class Command:
@@ -442,6 +574,69 @@ class TestCommand:
         tried.runs.verdicts["two"] = "failed"
         with pytest.raises(EnvironmentBroken, match="two failed"):
             tried(command.Wanted(labs=1, change=change), ONE, subject)
+
+    def test_a_not_applicable_scenario_is_unproven_unless_the_file_says_why(
+        self, tried: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tried.runs.verdicts["two"] = "not-applicable"
+        subject = replace(TWO, claims=("s2.arn",))
+        assert tried(command.Wanted(labs=1, named=True), subject) == 1
+        assert tried.matrix["problems"] == [
+            "unproven: no fault that violates s2.arn was noticed by two",
+            "without a victim: any-arn, and the catalogue has no reason why",
+        ]
+        monkeypatch.setattr(command, "NOT_APPLICABLE", {("two", "s2.arn"): "it needs what is not here"})
+        assert tried(command.Wanted(labs=1, named=True), subject) == 0
+        # What is withheld might have been judged.
+        tried.runs.verdicts["two"] = "withheld"
+        assert tried(command.Wanted(labs=1, named=True), subject) == 1
+
+    def test_a_not_applicable_scenario_that_is_judged_has_to_be_proven(
+        self, tried: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(command, "NOT_APPLICABLE", {("two", "s2.more"): "it needs what is not here"})
+        assert tried(command.Wanted(labs=1, named=True), TWO) == 1
+
+    def test_a_changed_step_is_proven_and_what_is_not_covered_is_told(self, tried: Command) -> None:
+        change = touched.Change({}, {"steps/gone.py": '@then("it holds")', "harness/cli.py": "    pass"})
+        subject = replace(TWO, claims=("s2.arn", "s2.more"), steps=frozenset({"it holds"}))
+        assert tried(command.Wanted(labs=1, change=change), ONE, subject) == 1
+        assert tried.matrix["problems"] == ["unproven: no fault that violates s2.more was noticed by two"]
+        assert "not covered: harness/cli.py differs, and no scenario or fault is tried for it" in tried.told
+
+    def test_a_report_of_an_earlier_run_is_not_read(self, tried: Command) -> None:
+        subject = replace(TWO, claims=("s2.arn",))
+
+        def written(folder: Path) -> labs.Lab:
+            return labs.read(folder, "report.json", "environment")
+
+        def run(arguments: Sequence[str], folder: Path) -> int:
+            (folder / "environment").mkdir(parents=True)
+            faulty = "--fault" in arguments
+            if faulty and dies:
+                return 2
+            step_seen = step("Then", "it holds", "failed" if faulty else "passed")
+            seen = {
+                "id": "two",
+                "verdict": step_seen["verdict"],
+                "reason": None,
+                "seconds": 1.0,
+                "steps": [step_seen],
+            }
+            (folder / "environment" / "decisions.json").write_text(json.dumps(sorted(TAKEN)))
+            (folder / "report.json").write_text(json.dumps({"scenarios": [seen]}))
+            return int(faulty)
+
+        def conclude() -> int:
+            ways = command.Ways(run, tried.runs.end, written, tried.told.append)
+            made = load({"report_dir": tried.folder}, {})
+            return command.faults(made, [subject], command.Wanted(labs=1, named=True), ways, {})
+
+        dies = False
+        assert conclude() == 0
+        dies = True
+        assert conclude() == 1
+        assert tried.matrix["faults"][0]["runs"][0]["outcome"] == "broke"
 
     def test_what_was_seen_red_is_noted_for_coverage(self, tried: Command, tmp_path: Path) -> None:
         file = tmp_path / "shown_red.yaml"

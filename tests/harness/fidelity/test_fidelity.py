@@ -102,7 +102,8 @@ def explained(**patterns: str) -> Explanation:
         ("at 2026-11-22T19:25:53Z", "at 2026-11-23T01:02:03.123Z"),
         ("host 2fe2874a-f2a3-4354-9b46-8d2ab1ec0325", "host 40917720-d934-4f11-a947-a5a4f5ab59a8"),
         ("/a/.conformance/runs/aaaaaa/x", "/b/c/.conformance/runs/bbbbbb/x"),
-        ("arn:aws:iam::123456789012:role/x", "arn:aws:iam::210987654321:role/x"),
+        ("[valid for 12h0m0s]", "[valid for 11h59m58s]"),
+        ("[valid for 12h0m0s]", "[valid for 11h59m]"),
         ("pod 1/1 Running 0 5s", "pod 1/1 Running 0 2m13s"),
         ("on 127.0.0.1:39579.", "on 127.0.0.1:1."),
         ("text auth/register.go:571", "text simulated:true"),
@@ -124,6 +125,8 @@ def test_what_any_two_runs_differ_in_is_taken_out(one: str, other: str) -> None:
         ("Running 0", "Running 1"),
         ("status 403", "status 404"),
         ("viewers-0a1b2c", "editors-0a1b2c"),
+        ("[valid for 12h0m0s]", "[valid for 30h0m0s]"),
+        ("[valid for 12h0m0s]", "[valid for 12m0s]"),
     ],
 )
 def test_what_a_program_says_stays(one: str, other: str) -> None:
@@ -268,3 +271,16 @@ def test_a_long_difference_is_shortened_for_people(written: Written) -> None:
     lines = difference_lines(found.unexplained[0])
     assert any("and 8 more" in line for line in lines)
     assert max(map(len, lines)) < 400
+
+
+def test_a_scenario_with_verdict_and_findings_alone_is_told(
+    written: Written, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare_runs(written("s", [], simulated=ALL), written("r", []), tmp_path, print, whole=False) == 0
+    told = "verdict and findings alone"
+    assert f"{told}, nothing else was recorded: step.one" in capsys.readouterr().out
+    assert told in (tmp_path / MARKDOWN_NAME).read_text()
+    assert json.loads((tmp_path / JSON_NAME).read_text())["bare"] == ["step.one"]
+    full = [oracle("x")]
+    compare_runs(written("s2", full, simulated=ALL), written("r2", full), tmp_path, print, whole=False)
+    assert told not in capsys.readouterr().out + (tmp_path / MARKDOWN_NAME).read_text()

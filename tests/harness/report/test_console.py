@@ -43,7 +43,7 @@ def test_findings_leftovers_and_signals_are_told(
     lines = summary_lines(
         report, report_path=Path("r.json"), leftovers=["namespace x: forbidden"], interrupted=True
     )
-    assert "finding (guide, s3.tsh-ls): a column is missing" in lines
+    assert "finding (guide, s3.tsh-ls, s1.policy): a column is missing" in lines
     assert "left behind: namespace x: forbidden" in lines
     assert any(line.startswith("interrupted") for line in lines)
 
@@ -51,15 +51,21 @@ def test_findings_leftovers_and_signals_are_told(
 @pytest.mark.parametrize(
     ("simulated", "last"),
     [
-        ((), "tested: real Teleport 17.2.1, chart 17.2.1, Kubernetes 1.33.4"),
+        ((), "tested: real Teleport 17.2.1, chart 17.2.1, Kubernetes 1.33.4; simulated AWS by moto 5.2"),
         (
             ("kubelet",),
-            "tested: real Teleport 17.2.1, chart 17.2.1, Kubernetes 1.33.4; simulated kubelet 1.33.4",
+            (
+                "tested: real Teleport 17.2.1, chart 17.2.1, Kubernetes 1.33.4; simulated kubelet 1.33.4, "
+                "AWS by moto 5.2"
+            ),
         ),
-        (("teleport",), "tested: real chart 17.2.1, Kubernetes 1.33.4; simulated Teleport 17.2.1"),
+        (
+            ("teleport",),
+            "tested: real chart 17.2.1, Kubernetes 1.33.4; simulated Teleport 17.2.1, AWS by moto 5.2",
+        ),
         (
             ("teleport", "chart"),
-            "nothing of the product was tested: simulated are Teleport 17.2.1, chart 17.2.1",
+            "nothing of the product was tested: simulated are Teleport 17.2.1, chart 17.2.1, AWS by moto 5.2",
         ),
     ],
 )

@@ -135,7 +135,7 @@ def test_everything_of_the_report_is_there_in_order(
     )
     places = [
         '<h1>1 passed, 1 failed, 1 not-run <span class="soft">of 3 planned',
-        "Tested: real Teleport 17.2.1, chart 17.2.1, Kubernetes 1.33.4.",
+        "Tested: real Teleport 17.2.1, chart 17.2.1, Kubernetes 1.33.4; simulated AWS by moto 5.2.",
         'id="components"',
         'id="conformance"',
         'id="claims"',
@@ -231,8 +231,9 @@ def test_every_simulated_component_is_marked(  # noqa: PLR0917  # fixtures
     names: tuple[str, ...],
 ) -> None:
     page = render(build(make_result("s1.policy"), facts=simulate(facts, *names)))
-    assert f"SIMULATED: {', '.join(names)}. No verdict of conformance." in page.of_class("strip")[0].text
-    assert f"Simulated: {', '.join(names)}." in page.of_class("banner")[0].text
+    listed = ", ".join((*names, "aws"))
+    assert f"SIMULATED: {listed}. No verdict of conformance." in page.of_class("strip")[0].text
+    assert f"Simulated: {listed}." in page.of_class("banner")[0].text
     assert page.all("title")[0].text.startswith("Simulated run: ")
     assert page.all("body")[0].attributes["class"] == "simulated-run"
     marked = [row.text.split()[0] for row in page.all("tr") if "SIMULATED" in row.text]

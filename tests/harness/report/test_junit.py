@@ -76,7 +76,10 @@ def test_the_suite_says_what_was_tested_simulated_and_broken(
         (each.get("name"), each.get("value")) for each in root.findall("testsuite/properties/property")
     ]
     assert properties == [
-        ("tested", "nothing of the product was tested: simulated are Teleport 17.2.1, chart 17.2.1"),
+        (
+            "tested",
+            "nothing of the product was tested: simulated are Teleport 17.2.1, chart 17.2.1, AWS by moto 5.2",
+        ),
         ("teleport", "SIMULATED: teleport 17.2.1"),
         ("chart", "SIMULATED: teleport-kube-agent 17.2.1"),
         ("kubernetes", "real: control plane 1.33.4"),
