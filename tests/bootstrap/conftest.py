@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -138,6 +139,13 @@ class Clone:
         assert status == 0, errors
         seen: dict[str, Any] = json.loads(output)
         return seen
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible() -> None:
+    """Lets children be interrupted: what a shell runs in the background ignores SIGINT, and hands that on."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
