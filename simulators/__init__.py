@@ -17,6 +17,46 @@ TAKEN = "CONFORMANCE_DECISIONS"
 """Environment variable: folder in which a decision that is taken leaves an empty file of its name."""
 
 
+FAULT = "CONFORMANCE_FAULT"
+"""Environment variable: name of a fault; one that a simulator does not know is another's and changes nothing."""
+
+
+def always(answer: object) -> Callable[..., object]:
+    """A decision that is taken in one way, whatever it is asked.
+
+    Args:
+        answer: The way.
+    """
+    return lambda *_: answer
+
+
+def replaced(decision: str, function: Any) -> Callable[[Decisions], Decisions]:
+    """A fault: the decisions with one of them replaced.
+
+    Args:
+        decision: Name of the field.
+        function: What takes its place.
+    """
+    return lambda decisions: dataclasses.replace(decisions, **{decision: function})
+
+
+def settled(
+    decisions: Decisions,
+    faults: Mapping[str, Callable[[Decisions], Decisions]],
+    component: str,
+    environ: Mapping[str, str],
+) -> Decisions:
+    """The decisions to run with: a program's own, or with the fault that the environment names; noted.
+
+    Args:
+        decisions: Its own.
+        faults: Its faults by name.
+        component: Its package.
+        environ: Of the program.
+    """
+    return noted(faults.get(environ.get(FAULT, ""), dataclasses.replace)(decisions), component, environ)
+
+
 def noted(decisions: Decisions, component: str, environ: Mapping[str, str]) -> Decisions:
     """The same decisions; where the environment names a folder, each leaves its name there when it is taken.
 

@@ -5,28 +5,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from simulators import noted
+from simulators import always, replaced, settled
 from simulators.aws import trust
 from simulators.aws.decisions import Decisions
 from simulators.aws.hosts import is_aws
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-VARIABLE = "CONFORMANCE_FAULT"
-
-
-def _always(answer: object) -> Callable[..., object]:
-    return lambda *_: answer
-
-
-def _with(decision: str, function: Any) -> Callable[[Decisions], Decisions]:
-    return lambda decisions: dataclasses.replace(decisions, **{decision: function})
 
 
 def _another_account() -> Callable[[str, str, str], tuple[str, str]]:
@@ -52,52 +41,52 @@ def _another_role_at_first() -> Callable[[str, str, str], tuple[str, str]]:
 
 FAULTS: Mapping[str, Callable[[Decisions], Decisions]] = MappingProxyType(
     {
-        "any-signature-counts": _with("signature_valid", _always(True)),
-        "any-digest-counts": _with("digest_fits", _always(True)),
-        "unsigned-headers-count": _with("uncovered_headers", lambda *_: []),
-        "any-region-counts": _with("scope_fits_host", _always(True)),
-        "any-date-counts": _with("within_date_window", _always(True)),
-        "any-session-token-counts": _with("session_token_matches", _always(True)),
-        "sessions-never-end": _with("session_alive", _always(True)),
-        "any-issuer-counts": _with("provider_registered", _always(True)),
-        "any-token-signature-counts": _with("token_signature_valid", _always(True)),
-        "web-tokens-never-end": _with("token_unexpired", _always(True)),
-        "web-tokens-count-early": _with("token_current", _always(True)),
-        "any-client-counts": _with("audience_accepted", _always(True)),
-        "roles-trust-nobody": _with(
-            "trust_allows", _always(trust.Judgement(allowed=False, reason="a fault"))
+        "any-signature-counts": replaced("signature_valid", always(True)),
+        "any-digest-counts": replaced("digest_fits", always(True)),
+        "unsigned-headers-count": replaced("uncovered_headers", lambda *_: []),
+        "any-region-counts": replaced("scope_fits_host", always(True)),
+        "any-date-counts": replaced("within_date_window", always(True)),
+        "any-session-token-counts": replaced("session_token_matches", always(True)),
+        "sessions-never-end": replaced("session_alive", always(True)),
+        "any-issuer-counts": replaced("provider_registered", always(True)),
+        "any-token-signature-counts": replaced("token_signature_valid", always(True)),
+        "web-tokens-never-end": replaced("token_unexpired", always(True)),
+        "web-tokens-count-early": replaced("token_current", always(True)),
+        "any-client-counts": replaced("audience_accepted", always(True)),
+        "roles-trust-nobody": replaced(
+            "trust_allows", always(trust.Judgement(allowed=False, reason="a fault"))
         ),
-        "trust-policies-ignored": _with(
-            "trust_allows", _always(trust.Judgement(allowed=True, reason="a fault"))
+        "trust-policies-ignored": replaced(
+            "trust_allows", always(trust.Judgement(allowed=True, reason="a fault"))
         ),
-        "policies-kept-wider": _with(
+        "policies-kept-wider": replaced(
             "policy_kept", lambda document: document.replace("sts:GetCallerIdentity", "sts:*")
         ),
-        "policies-not-taken": _with(
+        "policies-not-taken": replaced(
             "policy_kept", lambda document: "" if "sts:GetCallerIdentity" in document else document
         ),
-        "trust-kept-wider": _with(
+        "trust-kept-wider": replaced(
             "policy_kept", lambda document: document.replace('"StringEquals"', '"StringLike"')
         ),
-        "another-account-told": _with("caller_told", _another_account()),
-        "another-role-told-first": _with("caller_told", _another_role_at_first()),
-        "another-issuer-told": _with("issuer_told", lambda issuer: issuer and f"{issuer}0"),
-        "issuer-told-for-none": _with(
+        "another-account-told": replaced("caller_told", _another_account()),
+        "another-role-told-first": replaced("caller_told", _another_role_at_first()),
+        "another-issuer-told": replaced("issuer_told", lambda issuer: issuer and f"{issuer}0"),
+        "issuer-told-for-none": replaced(
             "issuer_told", lambda issuer: issuer or "https://oidc.example.com/id/0"
         ),
-        "identity-needs-a-permission": _with("identity_told", lambda role: not role),
-        "any-trust-policy-is-taken": _with("trust_fault", _always("")),
-        "policies-of-aws-are-the-accounts": _with(
+        "identity-needs-a-permission": replaced("identity_told", lambda role: not role),
+        "any-trust-policy-is-taken": replaced("trust_fault", always("")),
+        "policies-of-aws-are-the-accounts": replaced(
             "policy_meant", lambda arn, account: arn.replace("iam::aws:", f"iam::{account}:")
         ),
-        "policies-not-found": _with("policy_meant", _always("arn:aws:iam::aws:policy/none")),
-        "another-audience-kept": _with("audience_kept", _always("another.example.com")),
-        "nodes-have-no-identity": _with("node_identity_granted", _always(False)),
-        "roles-may-administer": _with("principal_may_call", _always(True)),
-        "any-host-is-served": _with("host_served", _always(True)),
-        "aws-alone-is-served": _with("host_served", lambda host, *_: is_aws(host)),
-        "nodes-identity-for-all": _with("node_identity_granted", _always(True)),
-        "webhook-injects-nothing": _with("webhook_injects", _always(False)),
+        "policies-not-found": replaced("policy_meant", always("arn:aws:iam::aws:policy/none")),
+        "another-audience-kept": replaced("audience_kept", always("another.example.com")),
+        "nodes-have-no-identity": replaced("node_identity_granted", always(False)),
+        "roles-may-administer": replaced("principal_may_call", always(True)),
+        "any-host-is-served": replaced("host_served", always(True)),
+        "aws-alone-is-served": replaced("host_served", lambda host, *_: is_aws(host)),
+        "nodes-identity-for-all": replaced("node_identity_granted", always(True)),
+        "webhook-injects-nothing": replaced("webhook_injects", always(False)),
     }
 )
 """Name of a fault -> the decisions with one of them replaced."""
@@ -109,5 +98,4 @@ def chosen(environ: Mapping[str, str]) -> Decisions:
     Args:
         environ: of the program.
     """
-    decisions = FAULTS.get(environ.get(VARIABLE, ""), dataclasses.replace)(Decisions())
-    return noted(decisions, "aws", environ)
+    return settled(Decisions(), FAULTS, "aws", environ)

@@ -5,38 +5,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from simulators import noted
+from simulators import always, replaced, settled
 from simulators.kubelet.decisions import Decisions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-VARIABLE = "CONFORMANCE_FAULT"
-
-
-def _always(answer: object) -> Callable[..., object]:
-    return lambda *_: answer
-
-
-def _with(decision: str, function: Any) -> Callable[[Decisions], Decisions]:
-    return lambda decisions: dataclasses.replace(decisions, **{decision: function})
-
-
 FAULTS: Mapping[str, Callable[[Decisions], Decisions]] = MappingProxyType(
     {
-        "no-image-is-known": _with("image_known", _always(False)),
-        "containers-never-restart": _with("restart_after_exit", _always(False)),
-        "no-back-off": _with("back_off", _always(0.0)),
-        "back-off-never-forgotten": _with("back_off_forgotten", _always(False)),
-        "slow-set-up": _with("setup_delay", _always(3600.0)),
-        "probes-never-succeed": _with("state_after_probe", _always(False)),
-        "pods-never-ready": _with("ready_after_probes", _always(False)),
-        "tokens-never-renewed": _with("token_due_for_renewal", _always(False)),
-        "no-grace": _with("grace_period", _always(0.0)),
+        "no-image-is-known": replaced("image_known", always(False)),
+        "containers-never-restart": replaced("restart_after_exit", always(False)),
+        "no-back-off": replaced("back_off", always(0.0)),
+        "back-off-never-forgotten": replaced("back_off_forgotten", always(False)),
+        "slow-set-up": replaced("setup_delay", always(3600.0)),
+        "probes-never-succeed": replaced("state_after_probe", always(False)),
+        "pods-never-ready": replaced("ready_after_probes", always(False)),
+        "tokens-never-renewed": replaced("token_due_for_renewal", always(False)),
+        "no-grace": replaced("grace_period", always(0.0)),
     }
 )
 """Name of a fault -> the decisions with one of them replaced."""
@@ -48,5 +36,4 @@ def chosen(environ: Mapping[str, str]) -> Decisions:
     Args:
         environ: of the program.
     """
-    decisions = FAULTS.get(environ.get(VARIABLE, ""), dataclasses.replace)(Decisions())
-    return noted(decisions, "kubelet", environ)
+    return settled(Decisions(), FAULTS, "kubelet", environ)

@@ -6,6 +6,7 @@ import importlib
 
 import pytest
 
+from simulators import FAULT
 from simulators.aws import faults
 
 ACCOUNT, OTHER = "111111111111", "210987654321"
@@ -18,7 +19,7 @@ def as_in_a_process_of_its_own() -> None:
 
 
 def test_the_run_finds_its_own_account_before_another_one_is_told() -> None:
-    told = faults.chosen({faults.VARIABLE: "another-account-told"}).caller_told
+    told = faults.chosen({FAULT: "another-account-told"}).caller_told
     assert told("", ACCOUNT, ARN) == (ACCOUNT, ARN)
     assert told("", ACCOUNT, ARN) == (OTHER, ARN)
     # Agents join: it is the user that is told.
@@ -26,7 +27,7 @@ def test_the_run_finds_its_own_account_before_another_one_is_told() -> None:
 
 
 def test_a_role_is_taken_for_another_one_the_first_time_only() -> None:
-    told = faults.chosen({faults.VARIABLE: "another-role-told-first"}).caller_told
+    told = faults.chosen({FAULT: "another-role-told-first"}).caller_told
     assert told("", ACCOUNT, ARN) == (ACCOUNT, ARN)
     assert told("mine", ACCOUNT, ARN) == (ACCOUNT, ARN.replace("/mine/", "/another/"))
     assert told("mine", ACCOUNT, ARN) == (ACCOUNT, ARN)
