@@ -78,7 +78,7 @@ class FakeApi:
         self.token_seconds = 3600.0
         self.tokens: list[str] = []
         self.down = False
-        self.refused = 0
+        self.refused: list[str] = []
         self._version = itertools.count(1)
         self._watches: list[queue.Queue[Object | None]] = []
         self._lock = threading.RLock()
@@ -244,7 +244,7 @@ class FakeApi:
                 body = json.loads(self.rfile.read(length) or b"{}")
                 url = urllib.parse.urlsplit(self.path)
                 if api.down:
-                    api.refused += 1
+                    api.refused.append(self.path)
                     self.close_connection = True
                 elif "watch=1" in url.query:
                     self.stream()
