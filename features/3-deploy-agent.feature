@@ -62,17 +62,34 @@ Feature: Step 3. The Teleport Kubernetes Service
     Then no command failed
     And the release is of the guide's version and has the guide's values
 
+  @id:step3.install-zsh @guide:s3.repo @guide:s3.context @guide:s3.install
+  Scenario: The commands that deploy the agent work in zsh as they should read
+    Given a service account with an IAM role
+    And a reader whose kubectl is set to another cluster
+    When the reader switches kubectl to the cluster and deploys the agent as it should read, in zsh
+    Then no command failed
+    And the release is of the guide's version and has the guide's values
+
   @id:step3.dials-back @guide:s3.dials-back @needs:agent-sockets
   Scenario: The agent serves a user through a connection that it made itself
     Given an agent that has joined by IAM and serves a signed-in user
     When the user lists pods
     Then the pods are listed
+    And of Teleport the agent itself has dialled the proxy's address, and no other
     And nobody can dial in to the agent but its own probes
 
   @id:step3.tsh-as-printed @guide:s3.tsh-login
   Scenario: The printed commands lead from the list of clusters to the list of pods
     Given an agent that has joined by IAM and serves a signed-in user
     When the reader goes from the list of clusters to the list of pods as printed
+    Then no command failed
+    And the table of clusters has the name chosen in step 3
+    And the kubeconfig points at that cluster by way of Teleport
+
+  @id:step3.tsh-as-printed-zsh @guide:s3.tsh-login
+  Scenario: The printed commands lead from the list of clusters to the list of pods in zsh
+    Given an agent that has joined by IAM and serves a signed-in user
+    When the reader goes from the list of clusters to the list of pods as printed, in zsh
     Then no command failed
     And the table of clusters has the name chosen in step 3
     And the kubeconfig points at that cluster by way of Teleport

@@ -12,8 +12,8 @@ Feature: How it works. Several clusters, several agents
 
   @id:how.two-agents-one-name @guide:how.many-clusters
   Scenario: Of two agents under one cluster name, one serves when the other is gone
-    Given two agents that have joined by IAM under one cluster name
-    And a signed-in user whose group may view the cluster
+    Given two agents that have joined by IAM under one cluster name, and a signed-in user
     When the agent that answers the user is stopped
-    Then the other agent answers
+    Then both had answered the user
+    And the other agent alone answers from then on
     And tsh lists the name once

@@ -58,23 +58,23 @@ Feature: Not seeing Kubernetes clusters? The roles
       Given a signed-in editor, the guide's role and a GitHub connector
       When the reader maps the role in the GitHub connector as printed
       Then no command failed
-      And the GitHub connector gives the team the role beside the one of before
+      And the GitHub connector gives the organization's team, and nobody else, the role beside the one of before
 
     @id:roles.saml @guide:ts.saml @guide:ts.saml-secret
     Scenario: The role is mapped in the SAML connector by the printed commands
       Given a signed-in editor, the guide's role and a SAML connector
       When the reader maps the role in the SAML connector as printed
       Then no command failed
-      And the SAML connector gives the attribute the role beside the one of before
-      And the file held the connector's private key, and is removed
+      And the SAML connector gives the attribute's value, and no other, the role beside the one of before
+      And the printed command wrote the connector's private key into the file
 
     @id:roles.oidc @guide:ts.oidc @guide:ts.oidc-secret
     Scenario: The role is mapped in the OIDC connector by the printed commands
       Given a signed-in editor, the guide's role and an OIDC connector
       When the reader maps the role in the OIDC connector as printed
       Then no command failed
-      And the OIDC connector gives the claim the role beside the one of before
-      And the file held the connector's client secret, and is removed
+      And the OIDC connector gives the claim's value, and no other, the role beside the one of before
+      And the printed command wrote the connector's client secret into the file
 
     @id:roles.oidc-secret-as-printed @guide:ts.oidc-secret
     Scenario: The file with the OIDC connector has no private key, unlike the guide says

@@ -1,4 +1,4 @@
-"""The command: `./conformance run`, `up`, `down`, `status`, `cleanup`, `faults list`, `report verify`, `test`."""
+"""The command: `./conformance run`, `up`, `down`, `status`, `cleanup`, `images`, `faults`, `report verify`, `test`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from harness.adapters.checks import run_checks
 from harness.adapters.suite_runs import SuiteRuns
 from harness.catalogue import read_catalogue, select
 from harness.core import settings as settings_
+from harness.core.credentials import localstack_token
 from harness.core.errors import ConformanceError, EnvironmentBroken, UsageError
 from harness.core.redaction import redact
 from harness.environments import state
+from harness.environments.options import environment_options, path
 from harness.faults import catalogue
 from harness.faults import command as faults_command
 from harness.faults import labs as fault_labs
@@ -31,36 +33,10 @@ from harness.report.model import REPORT_NAME
 from harness.report.verify import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from types import ModuleType
 
 USAGE = 4
 """Exit code of a bad option; click's own would be 2, which means that the environment broke."""
-
-path = click.Path(path_type=Path)
-
-
-def environment_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Options that choose what an environment is made of; defaults stand in `harness.core.settings`."""
-    options = [
-        click.option("--env", metavar="lab|kind|existing", help="Where scenarios run (lab)."),
-        click.option("--teleport", type=path, help="Folder with teleport, tctl and tsh."),
-        click.option(
-            "--control-plane", type=path, help="Folder with etcd, kube-apiserver, kube-controller-manager."
-        ),
-        click.option("--chart", type=path, help="Chart teleport-kube-agent: folder or archive."),
-        click.option("--helm", type=path, help="Helm executable (the one on PATH, else the library)."),
-        click.option("--kubectl", type=path, help="kubectl (the control plane's, else the suite's own)."),
-        click.option(
-            "--guide-edition", metavar="13|17|18", help="Edition of the guide, against the version's."
-        ),
-        click.option(
-            "--simulated-teleport", metavar="13|17", help="Version that a simulated Teleport imitates (13)."
-        ),
-        click.option("--name", help="Name of the environment (random)."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -161,6 +137,40 @@ def cleanup(*, everything: bool) -> None:
     sys.exit(2 if failed else 0)
 
 
+@main.group()
+def images() -> None:
+    """Container images of env kind: what it needs, from a registry or an archive."""
+
+
+@images.command(name="list")
+@environment_options
+def list_images(**options: Any) -> None:
+    """Lists the images that a kind environment of these options needs, their size, or "absent"."""
+    _images_command().listing(_kind_settings(options), _tell)
+
+
+@images.command()
+@environment_options
+def pull(**options: Any) -> None:
+    """Pulls what is absent of them, and builds the AWS gateway's."""
+    _images_command().pull(_kind_settings(options), _tell)
+
+
+@images.command()
+@click.argument("file", type=path)
+@environment_options
+def save(file: Path, **options: Any) -> None:
+    """Writes all of them into one archive, for a machine without a network."""
+    _images_command().save(_kind_settings(options), file, _tell)
+
+
+@images.command()
+@click.argument("file", type=path)
+def load(file: Path) -> None:
+    """Brings the images of such an archive into the Docker engine."""
+    _images_command().load(file, _tell)
+
+
 @main.command()
 @environment_options
 @click.option("-k", "--keyword", metavar="EXPR", help="Scenarios that match, in the syntax of pytest -k.")
@@ -180,6 +190,7 @@ def fidelity(compare: tuple[Path, Path] | None, **options: Any) -> None:
     settings = _settings(options)
     if compare:
         sys.exit(fidelity_command.compare_runs(*compare, settings.report_dir, _tell, whole=False))
+    _only_in_lab(settings, "fidelity")
     sys.exit(fidelity_command.fidelity(settings, _tell))
 
 
@@ -215,6 +226,7 @@ def faults(  # click passes each option
     """
     if context.invoked_subcommand is None:
         settings = _settings(options)
+        _only_in_lab(settings, "faults")
         wanted = faults_command.Wanted(
             names=names,
             seed=seed,
@@ -284,10 +296,34 @@ def _settings(options: dict[str, Any]) -> settings_.Settings:
     if isinstance(given.get("require_real"), str):
         given["require_real"] = tuple(given["require_real"].split(","))
     loaded = settings_.load(given, os.environ, Path("pyproject.toml"))
+    # Known as secret before anything can write it down.
+    localstack_token(os.environ)
     # From here on nothing of the user's set-up may be found by a library.
     processes.seal(os.environ)
     environments.check(loaded)
     return loaded
+
+
+def _kind_settings(options: dict[str, Any]) -> settings_.Settings:
+    """Settings of env kind, which needs not be named: nothing else has images."""
+    return _settings({**options, "env": options["env"] or "kind"})
+
+
+def _only_in_lab(settings: settings_.Settings, command: str) -> None:
+    """These commands make several environments, which they know to make in the lab only."""
+    if settings.env != "lab":
+        raise UsageError(
+            expected=f"env lab with `{command}`",
+            seen=f"env {settings.env} from {settings.source('env')}",
+            remedy="leave --env out; for one fault in env kind there is `run --env kind --fault NAME`, for two "
+            "runs that were made `fidelity --compare`",
+        )
+
+
+def _images_command() -> ModuleType:
+    from harness.environments import images_command  # noqa: PLC0415  # slow to load, for these commands only
+
+    return images_command
 
 
 def _end(found: Path) -> None:

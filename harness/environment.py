@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -97,6 +98,16 @@ class Completed:
 Provider = Literal["github", "saml", "oidc"]
 """Kind of an identity provider's connector."""
 
+MEMBERS: Mapping[Provider, Mapping[str, str]] = MappingProxyType(
+    {
+        "github": {"organization": "octocats", "team": "admins"},
+        "saml": {"name": "groups", "value": "my-group"},
+        # The field of OIDC is `claim`, not `name` as in the guide's example.
+        "oidc": {"claim": "groups", "value": "my-group"},
+    }
+)
+"""Whom the guide's example maps to roles: members of a team, of an attribute's value, of a claim's value."""
+
 
 @dataclass(frozen=True)
 class Mapped(Completed):
@@ -104,11 +115,9 @@ class Mapped(Completed):
 
     Attributes:
         held: Secrets that the file with the connector held, as dotted paths in it.
-        left: Whether that file is still there.
     """
 
     held: tuple[str, ...] = ()
-    left: bool = False
 
 
 @dataclass(frozen=True)
@@ -230,12 +239,12 @@ class Sockets:
     Attributes:
         listening: Ports that it listens on.
         probed: Ports of its diagnostics, for the kubelet's probes.
-        dialled: Ports that it has dialled, of which nobody dials back.
+        dialled: Addresses `host:port` that it has dialled, as it named them; but the Kubernetes API's, and AWS's.
     """
 
     listening: frozenset[int]
     probed: frozenset[int]
-    dialled: frozenset[int]
+    dialled: frozenset[str]
 
 
 class Account(Protocol):
@@ -420,6 +429,9 @@ class Agent(Protocol):
     def sockets(self) -> Sockets:
         """Sockets of the agent's process (capability `agent-sockets`)."""
 
+    def answering(self, hosts: Collection[str]) -> Sequence[str]:
+        """Host ids of the agents that answer the signed-in user, who asks until each of these has answered."""
+
     def stop(self) -> None:
         """Ends the agent for good, what it registered left behind."""
 
@@ -450,6 +462,9 @@ class Agent(Protocol):
     def logs(self, text: str) -> str:
         """Waits until the agent's log holds a text; the log."""
 
+    def roles_that_log(self, text: str, roles: Collection[str]) -> Sequence[str]:
+        """Waits until the agent has logged a text of its attempt as each of these system roles; those seen."""
+
     def pod_line(self) -> tuple[str, str, int]:
         """Waits until the pod is ready: its READY, STATUS and RESTARTS columns."""
 
@@ -457,7 +472,7 @@ class Agent(Protocol):
         """The agent's pod as the API has it."""
 
     def deployed(self) -> JSON:
-        """Waits until the agent's pod is there, ready or not; returns it."""
+        """Waits until the agent's pod runs, ready or not; returns it."""
 
     def ready(self) -> JSON:
         """Waits until the agent's pod is ready; returns it."""
@@ -577,8 +592,8 @@ class Connectors(Protocol):
     def map_role(self, kind: Provider) -> Mapped:
         """Maps the guide's role in a connector, as printed for that kind."""
 
-    def mapped(self, kind: Provider) -> Sequence[str]:
-        """Roles to which the connector maps the guide's team, attribute or claim."""
+    def mapped(self, kind: Provider) -> Sequence[tuple[Mapping[str, str], Sequence[str]]]:
+        """The connector's mapping as Teleport has it: each team, attribute or claim, and its roles."""
 
     def named_wrongly(self, mapped: Mapped) -> Sequence[str]:
         """Secrets that the file held, where the one that the guide names is not among them; a finding."""

@@ -36,6 +36,12 @@ PRINTED_ROLES = r"kube\,app\,discovery"
 MINIMAL_ROLES = "roles: [Kube]\n"
 """What editions 13 and 17 print for the token's roles in step 2."""
 
+TIMES_ASKED_AGAIN = 3
+"""How often a user asks who lost one of two agents: once may be luck."""
+
+BY_TUNNEL = "remote.kube.proxy.teleport.cluster.local"
+"""Address of an agent that nobody can dial (lib/reversetunnel/agent.go; seen on 13): no name server knows it."""
+
 APPLICATION = {"apps[0].name": "conformance", "apps[0].uri": "http://127.0.0.1:1"}
 """An application for the chart's role app, which it does not render without one."""
 
@@ -65,18 +71,18 @@ class Two:
 
 
 @dataclass(frozen=True)
-class Successor:
-    """Who answered before and after an agent was stopped.
+class Left:
+    """What is known when one of two agents was stopped.
 
     Attributes:
-        before: Host id of the agent that answered, and was stopped.
-        after: Host id of the agent that answered afterwards.
-        left: Host id of the agent that was left.
+        both: Host ids of the two.
+        answered: Host ids of the agents that had answered the user by then.
+        host: Host id of the agent that is left.
     """
 
-    before: str
-    after: str
-    left: str
+    both: frozenset[str]
+    answered: frozenset[str]
+    host: str
 
 
 def _real(scenario: Scenario) -> bool:
@@ -100,14 +106,31 @@ def deploy_two(scenario: Scenario, *, cluster: str | None = None) -> Two:
     return Two(scenario, other)
 
 
-def stop_the_one_that_answers(two: Two) -> Successor:
-    """Stops the agent that answers the user, and asks again."""
+def deploy_two_for_a_user(scenario: Scenario) -> Two:
+    """Two agents that have joined by IAM under one cluster name, and a signed-in user who may view the cluster."""
+    two = deploy_two(scenario, cluster=scenario.names.cluster)
+    scenario.make_bound_user()
+    return two
+
+
+def stop_the_one_that_answers(two: Two) -> Left:
+    """Has the user ask until both have answered, and stops the one that answered last."""
     hosts = {each.agent.host_id(): each for each in (two.one, two.other)}
-    before = two.one.agent.served_by()
+    answered = two.one.agent.answering(hosts)
     # Which of the two is left is known before it is asked.
-    left = next(host for host in hosts if host != before)
-    hosts.get(before, two.one).agent.stop()
-    return Successor(before, two.one.agent.served_by(), left)
+    left = next(host for host in hosts if host != answered[-1])
+    hosts.get(answered[-1], two.one).agent.stop()
+    return Left(frozenset(hosts), frozenset(answered), left)
+
+
+def answers_of_the_one_left(two: Two) -> set[str]:
+    """Host ids of the agents that answer the user now, who asks `TIMES_ASKED_AGAIN` times."""
+    return {two.one.agent.served_by() for _ in range(TIMES_ASKED_AGAIN)}
+
+
+def addresses_told(scenario: Scenario) -> set[str]:
+    """Addresses under which Teleport has the agent (claim s3.dials-back)."""
+    return {str(server["spec"]["hostname"]) for server in scenario.teleport.kube_servers()}
 
 
 # The token (claims s2.*)
@@ -232,15 +255,17 @@ def services_kept_out(scenario: Scenario) -> set[str]:
 # The release (claims s3.repo, s3.context, s3.install)
 
 
-def deploy_as_it_should_read(scenario: Scenario, context: str) -> Completed:
+def deploy_as_it_should_read(scenario: Scenario, context: str, *, shell: str = "bash") -> Completed:
     """Switches kubectl to a context and runs the commands of step 3 that deploy the agent.
 
     Args:
         scenario: The scenario.
         context: Name of the cluster's context.
+        shell: `bash` or `zsh`.
     """
-    switched = scenario.workstation.run(f"kubectl config use-context {context}\n")
-    deployed = scenario.workstation.guide("s3.repo", "s3.install", corrected=True)
+    workstation = scenario.workstation
+    switched = workstation.run(f"kubectl config use-context {context}\n", shell=shell)
+    deployed = workstation.guide("s3.repo", "s3.install", corrected=True, shell=shell)
     return replace(deployed, failed=switched.failed + deployed.failed)
 
 
@@ -280,9 +305,14 @@ def values_in_effect(scenario: Scenario) -> dict[str, object]:
 # What a user sees (claims s3.tsh-ls, s3.tsh-login, s3.diagnosis)
 
 
-def follow_to_the_pods(scenario: Scenario) -> Completed:
-    """Runs what the guide prints from `tsh kube ls` to `kubectl get pods`."""
-    return scenario.workstation.guide("s3.tsh-ls", "s3.tsh-login", "s3.kubectl-routed")
+def follow_to_the_pods(scenario: Scenario, *, shell: str = "bash") -> Completed:
+    """Runs what the guide prints from `tsh kube ls` to `kubectl get pods`.
+
+    Args:
+        scenario: The scenario.
+        shell: `bash` or `zsh`.
+    """
+    return scenario.workstation.guide("s3.tsh-ls", "s3.tsh-login", "s3.kubectl-routed", shell=shell)
 
 
 def names_in_the_table(scenario: Scenario, printed: str) -> list[str]:

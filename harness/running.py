@@ -24,7 +24,7 @@ from harness import environments
 from harness.adapters import scenario_runner
 from harness.catalogue import read_catalogue, select
 from harness.core.errors import ConformanceError, EnvironmentBroken, MissingComponents, UsageError
-from harness.core.settings import DEFAULT_SOURCE
+from harness.core.given import DEFAULT_SOURCE
 from harness.core.verdicts import Verdict, exit_code
 from harness.environments import state
 from harness.faults.catalogue import FAULT_MARK

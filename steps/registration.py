@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.environment import Completed, Routed
-    from harness.registration import Successor, Two
+    from harness.registration import Left, Two
     from harness.scenario import Scenario
 
 
@@ -52,9 +52,11 @@ def two_clusters(scenario: Scenario) -> Two:
     return registration.deploy_two(scenario)
 
 
-@given("two agents that have joined by IAM under one cluster name", target_fixture="two")
+@given(
+    "two agents that have joined by IAM under one cluster name, and a signed-in user", target_fixture="two"
+)
 def two_agents(scenario: Scenario) -> Two:
-    return registration.deploy_two(scenario, cluster=scenario.names.cluster)
+    return registration.deploy_two_for_a_user(scenario)
 
 
 @when("the agent is deployed with the roles of step 3 as printed")
@@ -75,9 +77,25 @@ def switch_and_deploy(scenario: Scenario, context: str) -> Completed:
     return registration.deploy_as_it_should_read(scenario, context)
 
 
+@when(
+    "the reader switches kubectl to the cluster and deploys the agent as it should read, in zsh",
+    target_fixture="outcome",
+)
+def switch_and_deploy_in_zsh(scenario: Scenario, context: str) -> Completed:
+    return registration.deploy_as_it_should_read(scenario, context, shell="zsh")  # noqa: S604  # the workstation's own parameter, with a fixed value
+
+
 @when("the reader goes from the list of clusters to the list of pods as printed", target_fixture="outcome")
 def follow_to_the_pods(scenario: Scenario) -> Completed:
     return registration.follow_to_the_pods(scenario)
+
+
+@when(
+    "the reader goes from the list of clusters to the list of pods as printed, in zsh",
+    target_fixture="outcome",
+)
+def follow_to_the_pods_in_zsh(scenario: Scenario) -> Completed:
+    return registration.follow_to_the_pods(scenario, shell="zsh")  # noqa: S604  # the workstation's own parameter, with a fixed value
 
 
 @when("the user lists the clusters", target_fixture="outcome")
@@ -91,7 +109,7 @@ def ask_each(two: Two) -> dict[str, str]:
 
 
 @when("the agent that answers the user is stopped", target_fixture="outcome")
-def stop_the_one_that_answers(two: Two) -> Successor:
+def stop_the_one_that_answers(two: Two) -> Left:
     return registration.stop_the_one_that_answers(two)
 
 
@@ -128,10 +146,16 @@ def values(scenario: Scenario) -> None:
     assert registration.values_in_effect(scenario) == registration.values_of_the_guide(scenario)
 
 
-@then("nobody can dial in to the agent but its own probes")
+@then("of Teleport the agent itself has dialled the proxy's address, and no other")
 def dials_back(scenario: Scenario) -> None:
+    assert scenario.agent.sockets().dialled == {scenario.workstation.proxy_address}
+
+
+@then("nobody can dial in to the agent but its own probes")
+def not_dialled(scenario: Scenario) -> None:
     sockets = scenario.agent.sockets()
-    assert (sockets.listening, bool(sockets.dialled)) == (sockets.probed, True)
+    told = registration.addresses_told(scenario)
+    assert (sockets.listening, told) == (sockets.probed, {registration.BY_TUNNEL})
 
 
 @then("the table of clusters has the name chosen in step 3")
@@ -166,9 +190,14 @@ def both_listed(two: Two) -> None:
     assert set(two.agents()) <= set(two.other.workstation.listed_clusters())
 
 
-@then("the other agent answers")
-def other_answers(outcome: Successor) -> None:
-    assert outcome.after == outcome.left
+@then("both had answered the user")
+def both_answered(outcome: Left) -> None:
+    assert (outcome.answered, len(outcome.both)) == (outcome.both, 2)
+
+
+@then("the other agent alone answers from then on")
+def other_answers(outcome: Left, two: Two) -> None:
+    assert registration.answers_of_the_one_left(two) == {outcome.host}
 
 
 @then("tsh lists the name once")

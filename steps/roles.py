@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from pytest_bdd import given, then, when
 
+from harness.environment import MEMBERS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -130,29 +132,34 @@ def bound(scenario: Scenario) -> None:
     assert tuple(scenario.roles.allowed_to_group()) == ("list pods",)
 
 
-@then("the GitHub connector gives the team the role beside the one of before")
+@then(
+    "the GitHub connector gives the organization's team, and nobody else, the role beside the one of before"
+)
 def mapped_in_github(scenario: Scenario) -> None:
-    assert tuple(scenario.connectors.mapped("github")) == ("access", scenario.names.access_role)
+    rule = (MEMBERS["github"], ["access", scenario.names.access_role])
+    assert scenario.connectors.mapped("github") == [rule]
 
 
-@then("the SAML connector gives the attribute the role beside the one of before")
+@then("the SAML connector gives the attribute's value, and no other, the role beside the one of before")
 def mapped_in_saml(scenario: Scenario) -> None:
-    assert tuple(scenario.connectors.mapped("saml")) == ("access", scenario.names.access_role)
+    rule = (MEMBERS["saml"], ["access", scenario.names.access_role])
+    assert scenario.connectors.mapped("saml") == [rule]
 
 
-@then("the OIDC connector gives the claim the role beside the one of before")
+@then("the OIDC connector gives the claim's value, and no other, the role beside the one of before")
 def mapped_in_oidc(scenario: Scenario) -> None:
-    assert tuple(scenario.connectors.mapped("oidc")) == ("access", scenario.names.access_role)
+    rule = (MEMBERS["oidc"], ["access", scenario.names.access_role])
+    assert scenario.connectors.mapped("oidc") == [rule]
 
 
-@then("the file held the connector's private key, and is removed")
+@then("the printed command wrote the connector's private key into the file")
 def private_key(outcome: Mapped) -> None:
-    assert (outcome.held, outcome.left) == (("spec.signing_key_pair.private_key",), False)
+    assert outcome.held == ("spec.signing_key_pair.private_key",)
 
 
-@then("the file held the connector's client secret, and is removed")
+@then("the printed command wrote the connector's client secret into the file")
 def client_secret(outcome: Mapped) -> None:
-    assert (outcome.held, outcome.left) == (("spec.client_secret",), False)
+    assert outcome.held == ("spec.client_secret",)
 
 
 @then("the file held a secret, but not the one that the guide names")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.adapters import processes
+from harness.adapters import processes, sockets
 from harness.adapters.agent_controls import SHOWN_SECONDS, CanaryCall, MendedToken
 from harness.adapters.agent_readings import (
     CHALLENGE_SECONDS,
@@ -19,8 +19,9 @@ from harness.core.waiting import eventually, stays
 from harness.environment import Refusal, Restarted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from harness.adapters.agent_readings import SocketsReader
     from harness.adapters.aws import Account
     from harness.adapters.chart import Chart
     from harness.adapters.kubernetes import Cluster
@@ -38,6 +39,9 @@ AFTERWARDS_SECONDS = 1.0
 
 UNINSTALL_SECONDS = 90.0
 """Budget for `helm uninstall` with its hook Job; 6 s were seen."""
+
+TIMES_ASKED = 20
+"""How often a user asks, to be answered by each of several agents."""
 
 TOKEN_AUDIENCE = "sts.amazonaws.com"  # noqa: S105  # an audience is no secret
 
@@ -57,6 +61,7 @@ class Agent(AgentReadings):
         env: Mapping[str, str],
         chart: Chart,
         proxy_address: str,
+        read_sockets: SocketsReader = sockets.of_pod,
     ) -> None:
         """Binds an agent to a scenario.
 
@@ -70,8 +75,16 @@ class Agent(AgentReadings):
             env: The workstation's environment, for `helm`.
             chart: The chart under test.
             proxy_address: The chart's `proxyAddr`.
+            read_sockets: Gives a pod's probed ports and its sockets; by default, those of the lab's pods.
         """
-        super().__init__(names=names, api=api, cluster=cluster, teleport=teleport, account=account)
+        super().__init__(
+            names=names,
+            api=api,
+            cluster=cluster,
+            teleport=teleport,
+            account=account,
+            read_sockets=read_sockets,
+        )
         self._workstation = workstation
         self._env = dict(env)
         self._chart = chart
@@ -310,6 +323,23 @@ class Agent(AgentReadings):
             last_words=self.last_error,
         )
         return str(routed.teleport[-1].get("server_id", ""))
+
+    def answering(self, hosts: Collection[str]) -> list[str]:
+        """Host ids of the agents that answer, in that order; asked until each of these has, or often enough.
+
+        Teleport draws an agent for each request (lib/kube/proxy/forwarder.go): one of two is missed in
+        `TIMES_ASKED` calls once in half a million times.
+
+        Args:
+            hosts: Host ids of agents that ought to answer.
+
+        Raises:
+            NotObserved: No call was routed in time.
+        """
+        seen: list[str] = []
+        while len(seen) < TIMES_ASKED and not set(hosts) <= set(seen):
+            seen.append(self.served_by())
+        return seen
 
     def _helm(self, argv: Sequence[str]) -> None:
         completed = processes.run(

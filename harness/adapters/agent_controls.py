@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from harness.adapters.aws import Account
     from harness.adapters.teleport import Teleport
 
+SERVICES = frozenset({"Instance", "Kube"})
+"""System roles as which an agent joins that was refused: once refused, each tries again for itself."""
+
 SHOWN_SECONDS = 15.0
 """Budget for what the harness just did to appear in a log; it is written within a second."""
 
@@ -91,4 +94,4 @@ class MendedToken:
             for account, arn in self._answered
         ]
         self._teleport.create({**token, "spec": {**token["spec"], "allow": allow}})
-        self._agent.joined()
+        self._agent.joined_as(SERVICES)

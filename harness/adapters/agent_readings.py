@@ -12,23 +12,25 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from packaging.version import Version
 
-from harness.adapters import sockets
 from harness.adapters.kubernetes_api import RefusedError
 from harness.adapters.teleport import newest
 from harness.core import recording
 from harness.core.errors import NotObserved, TransientOracleError, Withheld
 from harness.core.waiting import eventually
-from harness.environment import Joined
+from harness.environment import Joined, Sockets
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from harness.adapters.aws import Account
     from harness.adapters.kubernetes import Cluster
     from harness.adapters.kubernetes_api import KubernetesAPI
+    from harness.adapters.sockets import Ends
     from harness.adapters.teleport import Teleport
-    from harness.environment import JSON, Sockets
+    from harness.environment import JSON
     from harness.scenario import Names
+
+    SocketsReader = Callable[[JSON], tuple[frozenset[int], Ends]]
 
 JOIN_SECONDS = 60.0
 """Budget from `helm install` to the three facts of a join; 2 s idle, 5 s busy were seen on 13."""
@@ -42,13 +44,11 @@ CHALLENGE_SECONDS = 60.0
 AUDITS_REFUSALS = Version("15.2.4")
 """First Teleport whose audit log has failed joins (facts: #40329; earlier branches got it in late patches)."""
 
-HOST_PORTS = "conformance/host-ports"
-"""Annotation in which the lab's kubelet tells which ports of the host a pod's named ports are."""
-
 CHALLENGE_HEADER = "x-teleport-challenge"
 HOPELESS = frozenset({"CrashLoopBackOff", "ErrImagePull", "ImagePullBackOff", "CreateContainerError"})
 """Reasons to wait that do not pass by themselves within any budget of a scenario."""
 
+_AWS = re.compile(r".+\.amazonaws\.com(\.cn)?:443")
 _TROUBLE = re.compile(r"\b(ERRO|WARN|ERROR|WARNING)\b")
 
 
@@ -70,8 +70,15 @@ class _Facts:
 class AgentReadings:
     """The part of `harness.environment.Agent` that only looks; `Agent` adds what is done to the agent."""
 
-    def __init__(
-        self, *, names: Names, api: KubernetesAPI, cluster: Cluster, teleport: Teleport, account: Account
+    def __init__(  # each is another part of the scenario
+        self,
+        *,
+        names: Names,
+        api: KubernetesAPI,
+        cluster: Cluster,
+        teleport: Teleport,
+        account: Account,
+        read_sockets: SocketsReader,
     ) -> None:
         """Binds the readings to a scenario.
 
@@ -81,9 +88,11 @@ class AgentReadings:
             cluster: The scenario's cluster.
             teleport: The scenario's Teleport.
             account: The scenario's AWS account.
+            read_sockets: Gives a pod's probed ports and its sockets.
         """
         self.names = names
         self._api = api
+        self._read_sockets = read_sockets
         self._cluster = cluster
         self._teleport = teleport
         self._account = account
@@ -194,16 +203,20 @@ class AgentReadings:
         Raises:
             NotObserved: The pod tells of no such port, or no process listens there.
         """
-        told = json.loads(self.ready()["metadata"].get("annotations", {}).get(HOST_PORTS, "{}"))
-        seen = sockets.of_listener(frozenset(told.values()))
+        probed, ends = self._read_sockets(self.ready())
+        dialled = frozenset(
+            address
+            for address in self._account.dialled(ends.connections)
+            if address != self._api.address and not _AWS.fullmatch(address)
+        )
         # Numbers of ports are another thing each time.
         told = {
-            "listening": len(seen.listening),
-            "of them probed": len(seen.listening & seen.probed),
-            "has dialled": bool(seen.dialled),
+            "listening": len(ends.listening),
+            "of them probed": len(ends.listening & probed),
+            "has dialled": sorted(dialled),
         }
         recording.record_oracle("processes", f"sockets of pod {self.names.release}-0", told)
-        return seen
+        return Sockets(listening=ends.listening, probed=probed, dialled=dialled)
 
     def answered(self) -> list[tuple[str, str]]:
         """Account and ARN that STS answered to the Auth Service's replayed requests about this agent."""
@@ -222,18 +235,23 @@ class AgentReadings:
         return found
 
     def deployed(self) -> JSON:
-        """Waits until the agent's pod is there, ready or not; returns it.
+        """Waits until the agent's pod runs, ready or not; returns it.
 
         Raises:
-            NotObserved: It did not come.
+            NotObserved: It did not come, or its program does not start.
         """
-        eventually(
-            lambda: self._api.get(self._pod_path) is not None,
-            bool,
-            expected=f"pod {self.names.release}-0",
-            within=READY_SECONDS,
-        )
+        self._started()
         return self.pod()
+
+    def _started(self) -> None:
+        """Waits until the agent's program runs: what is read of its pod before that changes by the moment."""
+        eventually(
+            lambda: _summary(self._api.get(self._pod_path) or {}),
+            lambda pod: any("running" in state for state in pod["containers"]),
+            expected=f"pod {self.names.release}-0 to run",
+            within=READY_SECONDS,
+            failed=_waits_in_vain,
+        )
 
     def ready(self, *, other_than: str = "") -> JSON:
         """Waits until the agent's pod is ready; returns it.
@@ -286,10 +304,35 @@ class AgentReadings:
         Raises:
             NotObserved: It did not come; with the agent's own last error.
         """
+        self._started()
         return eventually(
             self.log,
             lambda log: text in log,
             expected=f"the agent to log {text!r}",
+            within=CHALLENGE_SECONDS,
+            last_words=self.last_error,
+        )
+
+    def roles_that_log(self, text: str, roles: Collection[str]) -> list[str]:
+        """Waits until the agent has logged a text of its attempt as each of these system roles; those seen.
+
+        Its services try side by side, and another time each.
+
+        Raises:
+            NotObserved: One was missing to the end; with the agent's own last error.
+        """
+        self._started()
+
+        def seen() -> list[str]:
+            lines = [line for line in self.log().splitlines() if text in line and _TROUBLE.search(line)]
+            return sorted(
+                {found[1] for line in lines if (found := re.search(r"\b([A-Z][A-Za-z]+) failed to\b", line))}
+            )
+
+        return eventually(
+            seen,
+            lambda found: set(roles) <= set(found),
+            expected=f"the agent to log {text!r} of its attempt as each of {', '.join(sorted(roles))}",
             within=CHALLENGE_SECONDS,
             last_words=self.last_error,
         )

@@ -18,7 +18,7 @@ from harness.core.errors import EnvironmentBroken, TransientOracleError
 from harness.core.redaction import redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from harness.environment import JSON
@@ -77,6 +77,11 @@ class Gateway:
         recording.record_oracle("aws-calls", f"calls after {after} of role {role or 'any'}", found)
         return found
 
+    def connections(self) -> Mapping[str, str]:
+        """Open connections through its proxy: the client's end `host:port` to the `host:port` that it asked for."""
+        found: Mapping[str, str] = self.call("GET", "/connections")["connections"]
+        return found
+
     def last(self) -> int:
         """Sequence number of the newest call."""
         number: int = self.call("GET", "/calls?after=9007199254740991")["last"]
@@ -99,6 +104,7 @@ class Clients:
             secret: Its secret.
             region: Region for regional end points.
         """
+        self.proxy = proxy
         self._session = botocore.session.Session()
         self._session.set_credentials(key_id, secret)
         self._region = region
@@ -287,6 +293,18 @@ class Account:
     def calls(self, *, after: int = 0) -> Sequence[JSON]:
         """The gateway's log of calls that name the scenario's role, oldest first."""
         return self._gateway.calls(after=after, role=self.names.role)
+
+    def dialled(self, connections: Iterable[tuple[str, str]]) -> frozenset[str]:
+        """Where connections of a program lead: addresses `host:port`, as the program named them.
+
+        One to the gateway's proxy leads to what was asked for there, and nowhere before that.
+
+        Args:
+            connections: Own and other end of each, `host:port`.
+        """
+        asked = self._gateway.connections()
+        led = (asked.get(own) if other == self._clients.proxy else other for own, other in connections)
+        return frozenset(address for address in led if address is not None)
 
     def mark(self) -> int:
         """Sequence number of the newest call of all, to ask for later ones."""

@@ -69,17 +69,43 @@ def publish(given: Path, folder: Path) -> Chart:
     return Chart(archive, str(metadata["version"]), str(metadata.get("appVersion", metadata["version"])))
 
 
+def agent_image(given: Path) -> str:
+    """The image that the chart asks for where its user sets no value that names another.
+
+    Args:
+        given: Chart folder or `.tgz` archive, as the user named it.
+
+    Raises:
+        UsageError: What was given is no teleport-kube-agent chart.
+    """
+    metadata, values = _metadata(given), _mapping(given, "values.yaml")
+    image = values.get("enterpriseImage" if values.get("enterprise") else "image")
+    # The templates take the chart's version, which is the appVersion of every chart that Teleport publishes.
+    version = values.get("teleportVersionOverride") or metadata.get("version")
+    if metadata.get("name") != NAME or not image or not version:
+        raise UsageError(
+            expected=f"--chart to name the chart {NAME}, with an image in its values",
+            seen=f"chart {metadata.get('name')!r}, version {version!r}, image {image!r}, in {given}",
+            remedy="name the folder that holds the chart's Chart.yaml, or its packed archive",
+        )
+    return f"{image}:{version}"
+
+
 def _metadata(given: Path) -> dict[str, Any]:
+    return _mapping(given, "Chart.yaml")
+
+
+def _mapping(given: Path, name: str) -> dict[str, Any]:
     try:
         if given.is_dir():
-            text = (given / "Chart.yaml").read_text()
+            text = (given / name).read_text()
         else:
             with tarfile.open(given) as packed:
-                member = packed.extractfile(f"{NAME}/Chart.yaml")
+                member = packed.extractfile(f"{NAME}/{name}")
                 text = member.read().decode() if member else ""
         metadata = yaml.safe_load(text)
         if not isinstance(metadata, dict):
-            raise TypeError("its Chart.yaml holds no mapping")  # noqa: TRY301  # told as the others are
+            raise TypeError(f"its {name} holds no mapping")  # noqa: TRY301  # told as the others are
     # A file cut short: EOFError. One that is no text: ValueError.
     except (OSError, EOFError, KeyError, TypeError, ValueError, tarfile.TarError, yaml.YAMLError) as error:
         raise UsageError(

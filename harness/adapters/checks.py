@@ -42,7 +42,8 @@ def run_checks(extra: Sequence[str], *, python: Path | None = None, clone: Path 
             if not _passes(name, argv, environment, clone):
                 failed.append(name)
         _say("pytest")
-        argv = [str(python), "-m", "pytest", "-n", "2", *extra]
+        # What a machine cannot exercise is told with its reason.
+        argv = [str(python), "-m", "pytest", "-n", "2", "-rs", *extra]
         if (
             subprocess.run(argv, env=environment, cwd=clone, stdin=subprocess.DEVNULL, check=False).returncode
             != 0

@@ -15,7 +15,7 @@ import yaml
 from harness.core.errors import EnvironmentBroken, NotApplicable, NotApplicableCode
 from harness.core.findings import note
 from harness.core.redaction import redactor
-from harness.environment import Mapped
+from harness.environment import MEMBERS, Mapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,15 +110,15 @@ class Connectors:
         if kind not in READ:
             completed = self._workstation.guide(WRITTEN[kind], variables={"TELEPORT_EDITOR": str(editor)})
             return Mapped(**vars(completed))
-        file = self._home / f"{kind}.yaml"
+        file = self._home / f"{kind}.yaml"  # removed by hand: the guide asks for it and prints no command
         first = self._workstation.guide(READ[kind])
         held = _secrets_in(file.read_text())
         steps = (
             first,
             self._workstation.run(f"{editor} {file}"),
             self._workstation.guide(WRITTEN[kind]),
-            self._workstation.run(f"rm {file}"),
         )
+        file.unlink()
         return Mapped(
             script="".join(step.script for step in steps),
             exit_code=max((step.exit_code for step in steps), key=abs),
@@ -126,11 +126,10 @@ class Connectors:
             stderr="".join(step.stderr for step in steps),
             failed=tuple(command for step in steps for command in step.failed),
             held=held,
-            left=file.exists(),
         )
 
-    def mapped(self, kind: Provider) -> tuple[str, ...]:
-        """Roles to which the connector maps the guide's team, attribute or claim.
+    def mapped(self, kind: Provider) -> list[tuple[dict[str, str], list[str]]]:
+        """The connector's mapping as Teleport has it: each team, attribute or claim, and its roles.
 
         Raises:
             AssertionError: There is no such connector.
@@ -139,7 +138,10 @@ class Connectors:
         found = self._teleport.get(f"{kind}/{name}")
         if found is None:
             raise AssertionError(f"expected: connector {kind}/{name} in Teleport\nseen: none")
-        return tuple(role for rule in found["spec"][MAPPINGS[kind]] for role in rule["roles"])
+        return [
+            ({name: value for name, value in rule.items() if name != "roles"}, list(rule["roles"]))
+            for rule in found["spec"][MAPPINGS[kind]]
+        ]
 
     def named_wrongly(self, mapped: Mapped) -> tuple[str, ...]:
         """Secrets that the file held, where the one that the guide names is not among them; a finding.
@@ -169,12 +171,6 @@ class Connectors:
         callback = f"https://tele.example.com/v1/webapi/{kind}"
         provider = "https://idp.example.com"
         client = {"client_id": "teleport", "client_secret": secret, "redirect_url": f"{callback}/callback"}
-        rules = {
-            "github": {"organization": "octocats", "team": "admins"},
-            "saml": {"name": "groups", "value": "my-group"},
-            # The field of OIDC is `claim`, not `name` as in the guide's example.
-            "oidc": {"claim": "groups", "value": "my-group"},
-        }
         spec = {
             "github": {**client, "display": "GitHub"},
             "saml": {
@@ -189,7 +185,7 @@ class Connectors:
             "kind": kind,
             "version": "v2" if kind == "saml" else "v3",
             "metadata": {"name": self._name(kind)},
-            "spec": {**spec, MAPPINGS[kind]: [{**rules[kind], "roles": ["access"]}]},
+            "spec": {**spec, MAPPINGS[kind]: [{**MEMBERS[kind], "roles": ["access"]}]},
         }
 
 

@@ -27,23 +27,35 @@ ALLOWED_SECONDS = 60.0
 WATCH_SECONDS = 1.5
 """How long requests of a user are watched for; a routed one is on the log within a second."""
 
+AUTHORITY = "conformance-authority"
+"""Secret of the harness's own with the run's certificate authority, where nodes do not give it to containers."""
+
+AUTHORITY_KEY = "ca.pem"
+"""Its key; what the chart's `tls.existingCASecretName` expects."""
+
+_AUTHORITY_FOLDER = "/etc/conformance"
+
 ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
 
 
 class Cluster:
     """`harness.environment.Cluster` over the Kubernetes API."""
 
-    def __init__(self, api: KubernetesAPI, audit_log: Path | None, names: Names) -> None:
+    def __init__(
+        self, api: KubernetesAPI, audit_log: Path | None, names: Names, authority: Path | None = None
+    ) -> None:
         """Binds a cluster to a scenario.
 
         Args:
             api: The API server with an administrator's rights.
             audit_log: JSON lines of the API server's audit log; None where the environment has none.
             names: The scenario's names.
+            authority: The run's certificate authority, where its nodes do not give it to every container.
         """
         self.names = names
         self._api = api
         self._audit_log = audit_log
+        self._authority = authority
         # Only what is written from now on concerns this scenario.
         self._audit_from = end_of_lines(audit_log) if audit_log else 0
 
@@ -120,8 +132,18 @@ class Cluster:
         Raises:
             NotObserved: It did not end in time.
         """
-        variables = [{"name": key, "value": value} for key, value in (environment or {}).items()]
+        told = dict(environment or {})
+        volumes: dict[str, Any] = {}
+        mounts: dict[str, Any] = {}
+        if self._authority is not None:
+            self._api.apply(authority_secret(self.names.namespace, self._authority))
+            told |= {"AWS_CA_BUNDLE": f"{_AUTHORITY_FOLDER}/{AUTHORITY_KEY}"}
+            volumes = {"volumes": [{"name": "authority", "secret": {"secretName": AUTHORITY}}]}
+            mounts = {"volumeMounts": [{"name": "authority", "mountPath": _AUTHORITY_FOLDER}]}
+        variables = [{"name": key, "value": value} for key, value in told.items()]
         env = {"env": variables} if variables else {}
+        # The tag `latest` would have the node ask a registry for what it has.
+        container = {"name": "main", "image": image, "imagePullPolicy": "IfNotPresent", "args": list(args)}
         self._api.call(
             "POST",
             f"{self._namespace}/pods",
@@ -132,7 +154,8 @@ class Cluster:
                 "spec": {
                     "serviceAccountName": self.names.service_account,
                     "restartPolicy": "Never",
-                    "containers": [{"name": "main", "image": image, "args": list(args), **env}],
+                    "containers": [{**container, **env, **mounts}],
+                    **volumes,
                 },
             },
         )
@@ -171,14 +194,14 @@ class Cluster:
         return {**found, "data": decoded}
 
     def secrets(self) -> dict[str, dict[str, bytes]]:
-        """Every Secret of the namespace but Helm's records of releases: name to its decoded values."""
+        """Every Secret of the namespace but Helm's records and the harness's own: name to its decoded values."""
         found = (self._api.get(f"{self._namespace}/secrets") or {}).get("items", [])
         kept = {
             str(secret["metadata"]["name"]): {
                 key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()
             }
             for secret in found
-            if secret.get("type") != "helm.sh/release.v1"
+            if secret.get("type") != "helm.sh/release.v1" and secret["metadata"]["name"] != AUTHORITY
         }
         # Keys alone: what a Secret holds that nobody expected may be secret in earnest.
         recording.record_oracle(
@@ -265,6 +288,16 @@ class Cluster:
     def request_as(self, user: str) -> str:
         """Makes one harmless request in a user's name; returns the audit id that marks it."""
         return self._api.impersonating(user, "/version")
+
+
+def authority_secret(namespace: str, authority: Path) -> dict[str, Any]:
+    """The Secret by which containers of a namespace get the run's certificate authority."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": AUTHORITY, "namespace": namespace},
+        "data": {AUTHORITY_KEY: base64.b64encode(authority.read_bytes()).decode()},
+    }
 
 
 class _RequestsInTheirName:

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.core import recording
 from harness.core.errors import EnvironmentBroken
@@ -110,6 +110,54 @@ def run(
     return Completed(script=title, exit_code=process.returncode, stdout=stdout, stderr=stderr)
 
 
+def piped(first: Sequence[str], second: Sequence[str], *, env: Mapping[str, str], within: float) -> Completed:
+    """Runs a program with its output going to another's input; tells of the first that failed.
+
+    Args:
+        first: Program and arguments of the one that writes.
+        second: Of the one that reads.
+        env: The whole environment of both.
+        within: Seconds after which both are killed.
+
+    Raises:
+        EnvironmentBroken: One could not be started, or they did not end in time.
+    """
+    title = f"{' '.join(first)} | {' '.join(second)}"
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(argv: Sequence[str], stdin: Any) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            list(argv),
+            env=dict(env),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        processes.append(process)
+        return process
+
+    try:
+        writer = start(first, subprocess.DEVNULL)
+        reader = start(second, writer.stdout)
+        if writer.stdout is not None:
+            writer.stdout.close()  # or the writer would not be told that the reader has gone
+        printed, told = reader.communicate(timeout=within)
+        _, failed = writer.communicate(timeout=within)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EnvironmentBroken(
+            expected=f"`{title}` to end within {within:g} s", seen=str(error), remedy="run it by hand"
+        ) from error
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                _kill_group(process.pid)
+                process.communicate()
+    worst = reader.returncode or writer.returncode
+    text = (told or failed).decode(errors="replace")
+    return Completed(script=title, exit_code=worst, stdout=printed.decode(errors="replace"), stderr=text)
+
+
 def checked(completed: Completed, *, expected: str) -> Completed:
     """The completed command, if it succeeded.
 
@@ -173,6 +221,19 @@ FOREIGN_NAMES = frozenset(
 )
 
 
+_network_before: dict[str, str] = {}
+
+
+def users_network() -> dict[str, str]:
+    """The user's proxies and authorities, sealed or not: for what is fetched from the internet, and for that only."""
+    names = [name for name in os.environ if _is_network(name)]
+    return _network_before | {name: os.environ[name] for name in names}
+
+
+def _is_network(name: str) -> bool:
+    return name.upper() in FOREIGN_NAMES or name.startswith("SSL_CERT_")
+
+
 def seal(environ: MutableMapping[str, str]) -> None:
     """Takes the user's own AWS, Kubernetes, Helm and Teleport set-up out of an environment.
 
@@ -183,6 +244,8 @@ def seal(environ: MutableMapping[str, str]) -> None:
     """
     for name in list(environ):
         if name.startswith(FOREIGN) or name.upper() in FOREIGN_NAMES:
-            del environ[name]
+            value = environ.pop(name)
+            if environ is os.environ and _is_network(name):
+                _network_before[name] = value
     environ["AWS_CONFIG_FILE"] = environ["AWS_SHARED_CREDENTIALS_FILE"] = environ["KUBECONFIG"] = os.devnull
     environ["AWS_EC2_METADATA_DISABLED"] = "true"

@@ -15,7 +15,7 @@ from harness.core.errors import EnvironmentBroken
 from harness.core.files import write_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from harness.adapters.certificates import Authority, KeyPair
     from harness.core.ledger import Ledger
@@ -34,6 +34,9 @@ START_SECONDS = 60.0
 """Budget for a simulator: gateway and kubelet are up in about a second on an idle machine."""
 
 NODE = "lab-node"
+
+LISTENERS = ("proxy", "https", "control", "metadata", "webhook")
+"""What the gateway listens for, each at an address of its own."""
 
 
 @dataclass(frozen=True)
@@ -103,19 +106,56 @@ def start_gateway(  # each is another fact of the run
         ready=folder / "backend.ready",
         launcher=launcher,
     )
+    document = gateway_document(
+        folder,
+        run=run,
+        authority=authority,
+        configuration=configuration,
+        listen=dict.fromkeys(LISTENERS, "127.0.0.1:0") | {"proxy": configuration["proxy"]},
+        backend=backend["url"],
+    )
+    config = folder / "gateway.json"
+    write_secret(config, json.dumps(document, indent=1))
+    ready = start_program(
+        "simulators.aws",
+        [str(config)],
+        folder=folder,
+        env=env,
+        ledger=ledger,
+        ready=folder / "gateway.ready",
+        launcher=launcher,
+    )
+    return {name: str(ready[name]) for name in LISTENERS}
+
+
+def gateway_document(
+    folder: Path,
+    *,
+    run: str,
+    authority: KeyPair,
+    configuration: Mapping[str, Any],
+    listen: Mapping[str, str],
+    backend: str,
+    host: str = "127.0.0.1",
+) -> dict[str, Any]:
+    """The configuration of a gateway; its call log and the file by which it is ready lie in the folder.
+
+    Args:
+        folder: Working folder.
+        run: Run id.
+        authority: The run's certificate authority; the gateway mints its certificates.
+        configuration: As for `start_gateway`.
+        listen: Address `host:port` of each of `LISTENERS`.
+        backend: URL of the AWS emulator.
+        host: Name or address by which others reach the gateway.
+    """
     account = configuration["account"]
-    any_port = "127.0.0.1:0"
-    document = {
+    return {
         "run": run,
-        "listen": {
-            "proxy": configuration["proxy"],
-            "https": any_port,
-            "control": any_port,
-            "metadata": any_port,
-            "webhook": any_port,
-        },
+        "host": host,
+        "listen": dict(listen),
         "certificate_authority": {"certificate": str(authority.certificate), "key": str(authority.key)},
-        "backend": backend["url"],
+        "backend": backend,
         "administrators": [
             {
                 "access_key_id": configuration["key_id"],
@@ -149,18 +189,6 @@ def start_gateway(  # each is another fact of the run
         "call_log": str(folder / "calls.jsonl"),
         "ready": str(folder / "gateway.ready"),
     }
-    config = folder / "gateway.json"
-    write_secret(config, json.dumps(document, indent=1))
-    ready = start_program(
-        "simulators.aws",
-        [str(config)],
-        folder=folder,
-        env=env,
-        ledger=ledger,
-        ready=folder / "gateway.ready",
-        launcher=launcher,
-    )
-    return {name: str(ready[name]) for name in document["listen"]}
 
 
 def check_isolation(*, env: Mapping[str, str]) -> None:
@@ -244,8 +272,26 @@ def start_kubelet(  # each is another fact of the run
 def webhook_configuration(address: str, ca_file: Path) -> dict[str, Any]:
     """The MutatingWebhookConfiguration that sends new pods to the gateway's pod identity webhook.
 
-    It fails closed: an unmutated pod would slip through silently otherwise. Pods of kube-system, where the
-    real one runs, are left alone.
+    Pods of kube-system, where the real one runs, are left alone.
+    """
+    return pod_webhook(
+        {"url": f"https://{address}/mutate"}, ca_file, reviews=("v1",), spared=("kube-system",)
+    )
+
+
+def pod_webhook(
+    client: Mapping[str, Any], ca_file: Path, *, reviews: Sequence[str], spared: Sequence[str]
+) -> dict[str, Any]:
+    """A MutatingWebhookConfiguration that sends new pods to a pod identity webhook.
+
+    It fails closed: an unmutated pod would slip through silently otherwise. The label by which a pod has
+    itself left out is the official one's.
+
+    Args:
+        client: `url` or `service`, as Kubernetes has it.
+        ca_file: Authority of the webhook's certificate.
+        reviews: Versions of admission reviews, the one to choose first.
+        spared: Namespaces whose pods are left alone.
     """
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
@@ -254,14 +300,11 @@ def webhook_configuration(address: str, ca_file: Path) -> dict[str, Any]:
         "webhooks": [
             {
                 "name": "pod-identity-webhook.amazonaws.com",
-                "admissionReviewVersions": ["v1"],
+                "admissionReviewVersions": list(reviews),
                 "sideEffects": "None",
                 "failurePolicy": "Fail",
                 "timeoutSeconds": 10,
-                "clientConfig": {
-                    "url": f"https://{address}/mutate",
-                    "caBundle": base64.b64encode(ca_file.read_bytes()).decode(),
-                },
+                "clientConfig": {**client, "caBundle": base64.b64encode(ca_file.read_bytes()).decode()},
                 "rules": [
                     {
                         "operations": ["CREATE"],
@@ -272,7 +315,12 @@ def webhook_configuration(address: str, ca_file: Path) -> dict[str, Any]:
                 ],
                 "namespaceSelector": {
                     "matchExpressions": [
-                        {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system"]}
+                        {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": list(spared)}
+                    ]
+                },
+                "objectSelector": {
+                    "matchExpressions": [
+                        {"key": "eks.amazonaws.com/skip-pod-identity-webhook", "operator": "DoesNotExist"}
                     ]
                 },
             }

@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import psutil
 
 from harness.core.errors import NotObserved
-from harness.environment import Sockets
+
+if TYPE_CHECKING:
+    from harness.environment import JSON
+
+HOST_PORTS = "conformance/host-ports"
+"""Annotation in which the lab's kubelet tells to which ports of the machine it moved those of a pod."""
 
 
-def of_listener(ports: frozenset[int]) -> Sockets:
+@dataclass(frozen=True)
+class Ends:
+    """Sockets of one process.
+
+    Attributes:
+        listening: Ports that it listens on.
+        connections: Own and other end, `host:port`, of each connection that it has dialled.
+    """
+
+    listening: frozenset[int]
+    connections: frozenset[tuple[str, str]]
+
+
+def of_pod(pod: JSON) -> tuple[frozenset[int], Ends]:
+    """Ports that the kubelet probes, and sockets of a pod whose program runs on this machine.
+
+    Args:
+        pod: As the API has it; it runs.
+
+    Raises:
+        NotObserved: The pod tells of no such port, or no process listens there.
+    """
+    told = json.loads(pod["metadata"].get("annotations", {}).get(HOST_PORTS, "{}"))
+    probed = frozenset(told.values())
+    return probed, of_listener(probed)
+
+
+def of_listener(ports: frozenset[int]) -> Ends:
     """Sockets of the one process that listens on these ports.
 
     Args:
@@ -23,11 +59,11 @@ def of_listener(ports: frozenset[int]) -> Sockets:
     if len(owners) != 1 or None in owners:
         raise NotObserved(f"expected: one process that listens on ports {sorted(ports)}\nseen: {owners}")
     listening = frozenset(one.laddr.port for one in listeners if one.laddr and one.pid in owners)
-    connected = [
-        (one.laddr.port, one.raddr.port)
+    connections = frozenset(
+        (f"{one.laddr.ip}:{one.laddr.port}", f"{one.raddr.ip}:{one.raddr.port}")
         for one in everything
         if one.pid in owners and one.status == psutil.CONN_ESTABLISHED and one.laddr and one.raddr
-    ]
-    # What was accepted is on a port that the process listens on.
-    dialled = frozenset(remote for own, remote in connected if own not in listening)
-    return Sockets(listening=listening, probed=ports, dialled=dialled)
+        # What was accepted is on a port that the process listens on.
+        if one.laddr.port not in listening
+    )
+    return Ends(listening=listening, connections=connections)

@@ -5,31 +5,30 @@ working directory's pyproject.toml > default. Nothing unknown or contradictory i
 in silence.
 """
 
-import difflib
 import re
-import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, NoReturn, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
+from harness.core import images
+from harness.core.contradictions import (
+    NODE_ACCEPTS,
+    PINNED_ACCEPTS,
+    TELEPORT_ACCEPTS,
+    settle_environment,
+    settle_reuse,
+)
 from harness.core.errors import UsageError
+from harness.core.given import DEFAULT_SOURCE, Given, everything, kebab, option
 
 EnvironmentName = Literal["lab", "kind", "existing"]
 Keep = Literal["never", "on-failure", "always"]
 RealComponent = Literal["teleport", "kubernetes", "chart"]
 Profile = Literal["guide", "robustness", "upgrade"]
 SimulatedTeleport = Literal["13", "17"]
+AwsBackend = Literal["localstack", "moto"]
 
-_PREFIX = "CONFORMANCE_"
-# How the parts of a run tell each other where things are; nobody sets them by hand.
-_INTERNAL_VARIABLES = frozenset(
-    _PREFIX + name for name in ("ENVIRONMENT", "MOUNTS", "PLAN", "PYTHON", "RESULTS", "RUN")
-)
-DEFAULT_SOURCE = "default"
-"""Source of a value that nobody gave."""
-_KUBEBUILDER_SOURCE = "environment variable KUBEBUILDER_ASSETS"
-_FILE_SOURCE = "[tool.conformance] of pyproject.toml"
 _BOOLEANS = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
@@ -94,8 +93,22 @@ def _some_of(names: tuple[str, ...]) -> _Kind:
     )
 
 
+def _image(value: object) -> str:
+    if not images.is_pinned(text := _text(value)):
+        raise ValueError
+    return text
+
+
+def _tagged(value: object) -> str:
+    # An archive, by which it gets into a node, keeps no digest.
+    if "@" in (text := _image(value)):
+        raise ValueError
+    return text
+
+
 _PATH = _Kind("a path", _path)
 _TEXT = _Kind("a text that is not empty", _text)
+_IMAGE = _Kind(PINNED_ACCEPTS, _image)
 _NAME = _Kind("a name of letters, digits, '-', '_' and '.' that starts with a letter or digit", _name)
 
 
@@ -105,9 +118,19 @@ class Settings:
 
     Attributes:
         env: Where the scenarios run.
-        teleport: Folder with `teleport`, `tctl` and `tsh`.
+        teleport: Folder with `teleport`, `tctl` and `tsh`; in the lab.
+        teleport_image: Image of the Teleport that serves; with env kind, by the same option.
+        agent_image: Image of the agent; None is the one that the chart asks for.
         control_plane: Folder with `etcd`, `kube-apiserver` and `kube-controller-manager`;
-            falls back to KUBEBUILDER_ASSETS.
+            falls back to KUBEBUILDER_ASSETS; in the lab.
+        node_image: Image of kind's node; with env kind, by the same option; None is `images.LATEST_NODE`.
+        aws_backend: What answers behind the AWS gateway of env kind; the lab's is moto.
+        localstack_image: Image of LocalStack; None is `images.LOCALSTACK`.
+        gateway_image: Image of the AWS gateway; None is built.
+        webhook_image: Image of the pod identity webhook; None is the gateway's own.
+        licence: File with the licence of an Enterprise Teleport.
+        registry_secret: A docker config.json with the credentials of a private registry.
+        kind: A kind executable; without it the `kind` on PATH.
         chart: The `teleport-kube-agent` chart, a folder or an archive.
         helm: A Helm executable; without it the `helm` on PATH, else the library.
         kubectl: A kubectl executable; without it the one in `control_plane`, else the suite's own.
@@ -129,7 +152,17 @@ class Settings:
 
     env: EnvironmentName = "lab"
     teleport: Path | None = None
+    teleport_image: str | None = None
+    agent_image: str | None = None
     control_plane: Path | None = None
+    node_image: str | None = None
+    aws_backend: AwsBackend = "localstack"
+    localstack_image: str | None = None
+    gateway_image: str | None = None
+    webhook_image: str | None = None
+    licence: Path | None = None
+    registry_secret: Path | None = None
+    kind: Path | None = None
     chart: Path | None = None
     helm: Path | None = None
     kubectl: Path | None = None
@@ -169,12 +202,12 @@ class Settings:
             given = self.source(name) != DEFAULT_SOURCE or value != getattr(Settings, name)
             if not given or value is None or value is False:
                 continue
-            option = _option(name)
+            word = option(_GIVEN_AS.get(name, name))
             if value is True:
-                words.append(option)
+                words.append(word)
                 continue
             for item in value if isinstance(value, tuple) else (value,):
-                words += [option, str(item)]
+                words += [word, str(item)]
         return words
 
 
@@ -182,7 +215,19 @@ class Settings:
 _KINDS = {
     "env": _one_of(get_args(EnvironmentName)),
     "teleport": _PATH,
+    "teleport_image": _Kind(TELEPORT_ACCEPTS, lambda value: images.teleport_image(_text(value))),
+    "agent_image": _Kind(
+        "a VERSION such as 13.0.0, or an image with its tag", lambda value: images.agent_image(_text(value))
+    ),
     "control_plane": _PATH,
+    "node_image": _Kind(NODE_ACCEPTS, lambda value: images.node_image(_text(value))),
+    "aws_backend": _one_of(get_args(AwsBackend)),
+    "localstack_image": _IMAGE,
+    "gateway_image": _IMAGE,
+    "webhook_image": _Kind("an image with its tag, and no digest", _tagged),
+    "licence": _PATH,
+    "registry_secret": _PATH,
+    "kind": _PATH,
     "chart": _PATH,
     "helm": _PATH,
     "kubectl": _PATH,
@@ -200,6 +245,15 @@ _KINDS = {
     "fault": _TEXT,
     "simulated_teleport": _Kind("13 or 17", _imitated),
 }
+
+_GIVEN_AS = {"teleport_image": "teleport", "node_image": "control_plane", "agent_image": "agent"}
+"""What the user calls an attribute, where it is not the attribute's own name."""
+
+_NAMES = tuple(dict.fromkeys(_GIVEN_AS.get(attribute, attribute) for attribute in _KINDS))
+"""What the user can give: option, variable and key."""
+
+_IN_KIND = {name: attribute for attribute, name in _GIVEN_AS.items()}
+"""Attributes that a name means with env kind, where it is not the one of that name."""
 
 
 def load(
@@ -220,142 +274,53 @@ def load(
     Raises:
         UsageError: A name is unknown, a value is of the wrong type, or two contradict.
     """
+    given = everything(options, environ, pyproject, _NAMES)
+    env = _environment(given)
+    settle_reuse(given)
+    settle_environment(given, env)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    # From the lowest precedence to the highest: a later value replaces an earlier one.
-    for name, value, source in (
-        *_from_kubebuilder(environ),
-        *_from_pyproject(pyproject),
-        *_from_environ(environ),
-        *_from_options(options),
-    ):
-        values[name] = _value(name, value, source)
-        sources[name] = source
-    _settle_reuse(values, sources)
-    _refuse_imitation_of_real(values, sources)
-    _refuse_unavailable(values, sources)
+    for name, places in given.items():
+        attribute = _attribute(name, env)
+        for place in places:
+            values[attribute] = _value(attribute, place)
+            sources[attribute] = place.source
     return Settings(**values, sources=sources)
 
 
-def _option(name: str) -> str:
-    return "-k" if name == "keyword" else f"--{_kebab(name)}"
+def _attribute(name: str, env: str) -> str:
+    """Which attribute a name means."""
+    if name in _KINDS and env != "kind":
+        return name
+    return _IN_KIND.get(name, name)
 
 
-def _kebab(name: str) -> str:
-    return name.replace("_", "-")
-
-
-def _value(name: str, value: object, source: str) -> object:
-    kind = _KINDS[name]
+def _value(attribute: str, given: Given) -> object:
+    kind = _KINDS[attribute]
     try:
-        return kind.parse(value)
+        value = kind.parse(given.value)
     except (ValueError, KeyError):
         raise UsageError(
-            expected=f"{_kebab(name)}: {kind.accepts}",
-            seen=f"{value!r}, from {source}",
-            remedy=f"correct {source}",
+            expected=f"{kebab(_GIVEN_AS.get(attribute, attribute))}: {kind.accepts}",
+            seen=f"{given.value!r}, from {given.source}",
+            remedy=f"correct {given.source}",
         ) from None
+    return given.base / value if given.base is not None and isinstance(value, Path) else value
 
 
-def _from_kubebuilder(environ: Mapping[str, str]) -> Iterable[tuple[str, object, str]]:
-    if folder := environ.get("KUBEBUILDER_ASSETS"):
-        yield "control_plane", folder, _KUBEBUILDER_SOURCE
+def _environment(given: Mapping[str, Sequence[Given]]) -> EnvironmentName:
+    """Where the scenarios run, on which it depends what some other values mean.
 
-
-def _from_pyproject(pyproject: Path | None) -> Iterable[tuple[str, object, str]]:
-    if pyproject is None or not pyproject.exists():
-        return
-    try:
-        tools = tomllib.loads(pyproject.read_text()).get("tool", {})
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            expected=f"to read settings from {pyproject}", seen=str(error), remedy="correct the file"
-        ) from None
-    table = tools.get("conformance", {}) if isinstance(tools, dict) else tools
-    if not isinstance(table, dict):
-        raise UsageError(
-            expected=f"a table [tool.conformance] in {pyproject}", seen=repr(table), remedy="correct the file"
-        )
-    known = {_kebab(name): name for name in _KINDS}
-    for key, value in table.items():
-        if key not in known:
-            _refuse_unknown(f"key {key!r} in {_FILE_SOURCE}", key, known)
-        is_path = _KINDS[known[key]] is _PATH and isinstance(value, str)
-        yield known[key], pyproject.parent / Path(value).expanduser() if is_path else value, _FILE_SOURCE
-
-
-def _from_environ(environ: Mapping[str, str]) -> Iterable[tuple[str, object, str]]:
-    known = {_PREFIX + name.upper(): name for name in _KINDS}
-    for variable, value in environ.items():
-        if not variable.startswith(_PREFIX) or variable in _INTERNAL_VARIABLES:
-            continue
-        if variable not in known:
-            _refuse_unknown(f"environment variable {variable}", variable, known)
-        if value:
-            yield known[variable], value, f"environment variable {variable}"
-
-
-def _from_options(options: Mapping[str, object]) -> Iterable[tuple[str, object, str]]:
-    for name, value in options.items():
-        if name not in _KINDS:
-            _refuse_unknown(f"option {name!r}", name, _KINDS)
-        if value is not None and value != ():
-            yield name, value, f"option {_option(name)}"
-
-
-def _refuse_unknown(seen: str, name: str, known: Iterable[str]) -> NoReturn:
-    known = list(known)
-    nearest = difflib.get_close_matches(name, known, n=1)
-    raise UsageError(
-        expected=f"one of {', '.join(known)}",
-        seen=f"unknown {seen}",
-        remedy=f"did you mean {nearest[0]}?" if nearest else "remove it",
-    )
-
-
-_MADE_WITH = (
-    *("teleport", "control_plane", "chart", "helm", "kubectl", "guide_edition", "name", "keep", "fault"),
-    "simulated_teleport",
-)
-"""Settings of an environment that is made; one that stands has them already."""
-
-
-def _settle_reuse(values: dict[str, Any], sources: dict[str, str]) -> None:
-    """A standing environment has its programs already, and whoever made it takes it down.
-
-    What the project's pyproject.toml or KUBEBUILDER_ASSETS says for every run gives way to an
-    explicit `--reuse`; what was asked for as explicitly as the reuse itself contradicts it.
+    Raises:
+        UsageError: A value is wrong, or that environment is not available yet.
     """
-    if "reuse" not in values:
-        return
-    weaker = {_KUBEBUILDER_SOURCE, _FILE_SOURCE} - {sources["reuse"]}
-    for name in _MADE_WITH:
-        if name not in values:
-            continue
-        if sources[name] not in weaker:
-            raise UsageError(
-                expected=f"either reuse or {_kebab(name)}",
-                seen=f"reuse from {sources['reuse']}, {_kebab(name)} from {sources[name]}",
-                remedy="leave one out: a reused environment has its programs and outlives the run",
-            )
-        del values[name]
-        del sources[name]
-
-
-def _refuse_imitation_of_real(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
-    if "teleport" in values and "simulated_teleport" in values:
+    env: Any = Settings.env
+    for place in given.get("env", ()):
+        env = _value("env", place)
+    if env == "existing":
         raise UsageError(
-            expected="either teleport, which is real, or simulated-teleport",
-            seen=f"teleport from {sources['teleport']}, simulated-teleport from "
-            f"{sources['simulated_teleport']}",
-            remedy="leave one out",
+            expected="env lab or kind",
+            seen=f"env existing from {given['env'][-1].source}, which is not available yet",
+            remedy="use the lab, which is the default, or kind",
         )
-
-
-def _refuse_unavailable(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
-    if values.get("env", "lab") != "lab":
-        raise UsageError(
-            expected="env lab",
-            seen=f"env {values['env']} from {sources['env']}, which is not available yet",
-            remedy="use the lab, which is the default",
-        )
+    return env  # type: ignore[no-any-return]  # parsed by the rule of env

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from harness.core.ledger import Leftover
     from harness.core.settings import Settings
     from harness.environment import Environment
-    from harness.environments import lab_provisioning
+    from harness.environments.provisioning import Provisioning
 
 OWNER = state.OWNER_FILE
 STANDING = "standing"
@@ -44,7 +44,12 @@ def attach(path: Path) -> Environment:
     written, secrets = state.read(path)
     # `pytest features/x.feature` comes here without the command, with all of the user's variables.
     processes.seal(os.environ)
-    from harness.environments import lab  # noqa: PLC0415  # slow to load, and not every command attaches
+    # Slow to load, and not every command attaches.
+    if written.description.name == "kind":
+        from harness.environments import kind  # noqa: PLC0415
+
+        return kind.Kind(written, secrets)
+    from harness.environments import lab  # noqa: PLC0415
 
     return lab.Lab(written, secrets)
 
@@ -61,9 +66,7 @@ def owned(settings: Settings, report: Callable[[str], None]) -> Iterator[Provisi
         MissingComponents: A real program is missing.
         UsageError: The name is taken.
     """
-    from harness.environments import lab_provisioning  # noqa: PLC0415  # slow to load: workers only attach
-
-    making = lab_provisioning.Provisioning(settings)
+    making = _making(settings)
     try:
         making.begin()
     except FileExistsError:
@@ -71,6 +74,17 @@ def owned(settings: Settings, report: Callable[[str], None]) -> Iterator[Provisi
     with (making.folder / OWNER).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield Provisioned(making, report)
+
+
+def _making(settings: Settings) -> Provisioning:
+    # Slow to load: workers only attach.
+    if settings.env == "kind":
+        from harness.environments import kind_provisioning  # noqa: PLC0415
+
+        return kind_provisioning.KindProvisioning(settings)
+    from harness.environments import lab_provisioning  # noqa: PLC0415
+
+    return lab_provisioning.LabProvisioning(settings)
 
 
 @contextlib.contextmanager
@@ -91,6 +105,10 @@ def check(settings: Settings) -> None:
     if settings.guide_edition is not None:
         blocks(settings.guide_edition)
     check_fault(settings)
+    if settings.licence is not None and not settings.licence.is_file():
+        raise UsageError(
+            expected="--licence to name a file", seen=f"no file {settings.licence}", remedy="check the path"
+        )
     if settings.reuse is not None:
         state.read(folder(settings.reuse) / state.STATE_FILE)
     elif settings.name is not None and (state.RUNS / settings.name).exists():
@@ -108,14 +126,14 @@ def _taken(name: str) -> UsageError:
 class Provisioned:
     """What `owned` gives: starts the environment, and leaves it standing or ends it."""
 
-    def __init__(self, making: lab_provisioning.Provisioning, report: Callable[[str], None]) -> None:
+    def __init__(self, making: Provisioning, report: Callable[[str], None]) -> None:
         """Wraps an environment in the making.
 
         Args:
             making: The environment.
             report: Prints one line for the user.
         """
-        self._making = making
+        self.making = making
         self._report = report
         self.name = making.name
         self.run = making.run
@@ -124,7 +142,7 @@ class Provisioned:
     def start(self) -> state.State:
         """Starts everything. Raises EnvironmentBroken."""
         with progress.shown(self._report) as shown:
-            return self._making.provision(shown)
+            return self.making.provision(shown)
 
     def stand(self) -> None:
         """Leaves it standing: `cleanup` spares it, `down` ends it."""
@@ -185,8 +203,17 @@ def end(found: Path) -> list[Leftover]:
             seen=f"{found}, without the file {OWNER} that every run begins with",
             remedy=f"if nothing of yours is in it, remove {found} by hand",
         )
+    ledger = Ledger(found / state.LEDGER_FILE)
     undo = {"process": daemons.undo_process, "folder": simulated_product.undo_folder}
-    leftovers = replay(Ledger(found / state.LEDGER_FILE), undo)
+    if any(entry.kind not in undo for entry in ledger.open_entries()):
+        from harness.adapters import containers  # noqa: PLC0415  # slow to load, and the lab has none
+
+        undo |= {
+            "container": containers.undo_container,
+            "docker-network": containers.undo_network,
+            "kind-cluster": containers.undo_cluster,
+        }
+    leftovers = replay(ledger, undo)
     if not leftovers:
         try:
             shutil.rmtree(found)
@@ -195,6 +222,21 @@ def end(found: Path) -> list[Leftover]:
                 expected=f"to remove {found}", seen=str(error), remedy=f"remove {found} by hand"
             ) from error
     return leftovers
+
+
+def _fetch_container_logs(found: Path) -> None:
+    """Brings what containers printed beside the logs of processes."""
+    entries = Ledger(found / state.LEDGER_FILE).open_entries()
+    runs = {str(entry.what["run"]) for entry in entries if entry.kind == "container"}
+    if not runs:
+        return
+    from harness.adapters import containers  # noqa: PLC0415  # slow to load, and the lab has none
+
+    folder = found / "containers"
+    folder.mkdir(exist_ok=True)
+    for run in runs:
+        for name, text in containers.logs(run):
+            (folder / f"{name}.log").write_text(text)
 
 
 def described(leftovers: Iterable[Leftover]) -> list[str]:
@@ -210,6 +252,7 @@ def keep_logs(found: Path, target: Path) -> None:
         target: Folder to make.
     """
     target.mkdir(parents=True, exist_ok=True)
+    _fetch_container_logs(found)
     taken = sorted(mark.name for mark in (found / DECISIONS_FOLDER).glob("*.*"))
     (target / DECISIONS_NAME).write_text(json.dumps(taken, indent=1) + "\n")
     logs = [

@@ -8,7 +8,7 @@ import secrets as random
 from typing import TYPE_CHECKING
 
 from harness.adapters import chart as charts
-from harness.adapters import daemons, processes, simulators, teleport_server
+from harness.adapters import daemons, processes, simulators, sockets, teleport_server
 from harness.adapters.agent import Agent
 from harness.adapters.aws import Account, Clients, Gateway
 from harness.adapters.connectors import Connectors
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from harness.adapters.agent_readings import SocketsReader
     from harness.environments import state
     from harness.scenario import Beside
 
@@ -64,12 +65,35 @@ class Lab:
         )
         self._api = KubernetesAPI(written.path("kubeconfig"))
 
+    def must_be_alive(self) -> None:
+        """Checks that everything of the environment still runs. Raises EnvironmentBroken."""
+        daemons.must_all_be_alive(self._state.folder)
+
+    def _administrator(self, home: Path) -> teleport_server.Administrator:
+        """`tctl` beside the Auth Service."""
+        made = self._state
+        return teleport_server.Administrator(
+            made.path("teleport"),
+            made.path("teleport_configuration"),
+            # tctl reaches the Auth Service through the proxy's public address.
+            processes.base_environment(home, made.run)
+            | simulators.network_environment(made.addresses["proxy"], made.path("ca")),
+        )
+
+    def _sockets(self) -> SocketsReader:
+        """How sockets of a pod are read."""
+        return sockets.of_pod
+
+    def _cluster(self, names: Names) -> Cluster:
+        """The cluster, bound to a scenario's names."""
+        return Cluster(self._api, self._state.path("kubernetes_audit"), names)
+
     @contextlib.contextmanager
     def open(self, scenario_id: str, *, alone: bool) -> Iterator[Scenario]:
         """Gives a scenario its names and ports; on leaving, removes what it made, newest first."""
         made = self._state
         # A scenario in an environment that has died would say something of the product.
-        daemons.must_all_be_alive(made.folder)
+        self.must_be_alive()
         # Drawn anew each time: what an earlier run in a reused environment left behind has other names.
         suffix = random.token_hex(3)
         names = Names.printed() if alone else Names.unique(suffix)
@@ -116,17 +140,11 @@ class Lab:
             log=made.path("teleport_log"),
             version=made.teleport_version,
         )
-        cluster = Cluster(self._api, made.path("kubernetes_audit"), names)
+        cluster = self._cluster(names)
         teleport = Teleport(
             names=names,
             server=server,
-            administrator=teleport_server.Administrator(
-                made.path("teleport"),
-                server.configuration,
-                # tctl reaches the Auth Service through the proxy's public address.
-                processes.base_environment(home, made.run)
-                | simulators.network_environment(made.addresses["proxy"], made.path("ca")),
-            ),
+            administrator=self._administrator(home),
             ca_file=made.path("ca"),
             tsh=made.path("teleport") / "tsh",
             workstation=env,
@@ -158,6 +176,7 @@ class Lab:
             env=env,
             chart=charts.Chart(made.path("chart"), made.chart_version, made.chart_app_version),
             proxy_address=f"{teleport_server.HOST}:443",
+            read_sockets=self._sockets(),
         )
         scenario = Scenario(
             id=scenario_id,

@@ -7,14 +7,12 @@ attaches with `Lab`. Nothing of the user's is read or written, nothing listens b
 from __future__ import annotations
 
 import contextlib
-import secrets as random
 import shutil
 import sys
 import time
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.adapters import chart as charts
 from harness.adapters import (
@@ -26,13 +24,10 @@ from harness.adapters import (
     simulators,
     teleport_server,
 )
-from harness.adapters.aws import Clients
 from harness.adapters.certificates import Authority, signing_key
 from harness.adapters.kubernetes_api import KubernetesAPI
 from harness.adapters.workstation import KUBE_CLUSTER, install_programs
-from harness.core.errors import EnvironmentBroken, MissingComponents
-from harness.core.ledger import Ledger
-from harness.core.redaction import redactor
+from harness.core.errors import MissingComponents
 from harness.environment import Description
 from harness.environments import state
 from harness.environments.lab_components import (
@@ -42,6 +37,7 @@ from harness.environments.lab_components import (
     Given,
     components,
 )
+from harness.environments.provisioning import REGION, Provisioning
 from harness.faults import clients as client_faults
 from harness.faults.catalogue import DECISIONS_FOLDER, TAKEN_VARIABLE, VARIABLE, announcement
 from harness.faults.chart import with_fault
@@ -49,13 +45,9 @@ from harness.faults.misconfigurations import wrong_chart, wrong_programs
 from harness.guide.editions import edition_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from harness.core.settings import Settings
     from harness.environment import SimulatedText
-    from harness.environments.progress import Progress
 
-REGION = "eu-west-1"
 CAPABILITIES = frozenset(
     {
         "agent-sockets",
@@ -120,11 +112,11 @@ def given(settings: Settings) -> Given:
     )
 
 
-class Provisioning:
+class LabProvisioning(Provisioning):
     """One lab in the making; on failure everything that was begun is undone."""
 
     def __init__(self, settings: Settings) -> None:
-        """Prepares the run's folder.
+        """Looks at what the user gave.
 
         Args:
             settings: What the user chose.
@@ -133,45 +125,7 @@ class Provisioning:
             MissingComponents: A real program is missing.
         """
         self.given = given(settings)
-        self._settings = settings
-        self.run = random.token_hex(3)
-        self.name = settings.name or self.run
-        self.folder = state.RUNS / self.name
-        self.account_id = str(random.randbelow(9 * 10**11) + 10**11)
-        # As EKS names issuers: 32 upper-case hexadecimal digits.
-        self.issuer = f"https://oidc.eks.{REGION}.amazonaws.com/id/{random.token_hex(16).upper()}"
-        self.key_id = f"AKIA{random.token_hex(8).upper()}"
-        self.secret = random.token_urlsafe(30)
-        redactor.register(self.secret)
-        self.seconds: dict[str, float] = {}
-
-    def begin(self) -> None:
-        """Makes the run's folder and its ledger.
-
-        Raises:
-            FileExistsError: An environment of that name is there.
-        """
-        state.RUNS.mkdir(parents=True, exist_ok=True)
-        self.folder.mkdir(mode=0o700)
-        (self.folder / state.OWNER_FILE).touch()
-        self.ledger = Ledger(self.folder / state.LEDGER_FILE)
-
-    def provision(self, progress: Progress) -> state.State:
-        """Starts everything that does not depend on another at the same time; returns what there is.
-
-        Args:
-            progress: Told what is being done.
-
-        Raises:
-            EnvironmentBroken: Something did not start; what did is stopped.
-        """
-        self._progress = progress
-        try:
-            return self._provision()
-        except BaseException:
-            # Once more, for what a thread started while the first round went on.
-            daemons.stop_all(self.run)
-            raise
+        super().__init__(settings)
 
     def _provision(self) -> state.State:
         began = time.monotonic()
@@ -225,20 +179,6 @@ class Provisioning:
         written = self._state(made["kubernetes"], made["teleport"], made["clients"], made.get("texts", ()))
         written.write({"administrator": self.secret})
         return written
-
-    def _side_by_side(self, **work: Callable[[], Any]) -> dict[str, Any]:
-        """Does all at once; the first that fails stops the others and is the one that is told."""
-        with ThreadPoolExecutor() as pool:
-            making = {name: pool.submit(self._timed, name, call) for name, call in work.items()}
-            try:
-                done, _ = wait(making.values(), return_when=FIRST_EXCEPTION)
-                for failed in done:
-                    failed.result()
-            except BaseException:
-                # The threads end when what they wait for is gone, and only then does the pool.
-                daemons.stop_all(self.run)
-                raise
-            return {name: future.result() for name, future in making.items()}
 
     @property
     def _plane_name(self) -> str:
@@ -362,19 +302,6 @@ class Provisioning:
             ledger=self.ledger,
         )
 
-    def _home(self, name: str) -> Path:
-        home = self.folder / "homes" / name
-        home.mkdir(parents=True)
-        return home
-
-    def _timed(self, name: str, work: Callable[[], Any]) -> Any:
-        began = time.monotonic()
-        try:
-            with self._progress.part(self._shown(name)):
-                return work()
-        finally:
-            self.seconds[name] = time.monotonic() - began
-
     def _shown(self, part: str) -> str:
         """A part in words for the user."""
         return {
@@ -433,24 +360,8 @@ class Provisioning:
         )
 
     def _prepare_accounts(self, plane: control_plane.ControlPlane) -> None:
-        """Checks that AWS is the run's own, before the first write; then provider and webhook."""
-        aws = Clients(
-            proxy=self.addresses["proxy"],
-            ca_file=self.authority.pair.certificate,
-            key_id=self.key_id,
-            secret=self.secret,
-            region=REGION,
-        )
-        seen = aws.client("sts").get_caller_identity()["Account"]
-        if seen != self.account_id:
-            raise EnvironmentBroken(
-                expected=f"get-caller-identity to return the run's own account {self.account_id}",
-                seen=f"account {seen}",
-                remedy="nothing was written; please report this, with what proxies or AWS settings there are",
-            )
-        aws.client("iam").create_open_id_connect_provider(
-            Url=self.issuer, ClientIDList=["sts.amazonaws.com"], ThumbprintList=["0" * 40]
-        )
+        """Looks whose AWS it is, before the first write; then provider and webhook."""
+        self._prepare_account(self.addresses["proxy"], self.authority.pair.certificate)
         api = KubernetesAPI(plane.kubeconfig)
         with contextlib.closing(api):
             api.apply(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class State:
         teleport_version: As the running proxy tells it.
         seconds: What provisioning took, part by part.
         administrator: Access key id of the account's administrator.
+        identities: Container ids by name; empty in the lab.
     """
 
     run: str
@@ -59,6 +60,7 @@ class State:
     teleport_version: str
     seconds: dict[str, float]
     administrator: str
+    identities: dict[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:

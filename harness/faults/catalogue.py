@@ -124,11 +124,8 @@ def check_fault(settings: Settings) -> None:
             seen=f"unknown fault {name!r} from {settings.source('fault')}",
             remedy=f"did you mean {nearest[0]}?" if nearest else "choose one of the list",
         )
-    real = {
-        "apiserver": settings.control_plane,
-        "teleport": settings.teleport,
-        "chart": settings.chart,
-    }.get(fault.component)
+    imitated = _real(settings)
+    real = imitated.get(fault.component) or imitated.get(fault.decision)
     if real is not None:
         raise UsageError(
             expected=f"a simulated {fault.component} for fault {name}",
@@ -137,9 +134,27 @@ def check_fault(settings: Settings) -> None:
         )
 
 
+def _real(settings: Settings) -> dict[str, object]:
+    """What is real of components and decisions that simulators imitate; env kind simulates nothing but AWS."""
+    if settings.env == "kind":
+        return {
+            "apiserver": "a kind cluster",
+            "kubelet": "a kind cluster",
+            "teleport": settings.teleport_image,
+            "chart": settings.chart,
+            # A decision of the gateway, which has one of its own.
+            "webhook_injects": settings.webhook_image,
+        }
+    return {
+        "apiserver": settings.control_plane,
+        "teleport": settings.teleport,
+        "chart": settings.chart,
+    }
+
+
 def _check_misconfiguration(name: str, settings: Settings) -> None:
     component = MISCONFIGURATIONS[name].component
-    if getattr(settings, component) is None:
+    if _real(settings)[component] is None:
         raise UsageError(
             expected=f"a real {component} for fault {name}",
             seen="a simulated one",

@@ -23,7 +23,7 @@ _NAMES = {
     "chart": "chart",
     "kubernetes": "Kubernetes",
     "kubelet": "kubelet",
-    "aws": "AWS by moto",
+    "aws": "AWS",
 }
 _WIDTH = len(Verdict.WITHHELD)
 
@@ -155,6 +155,13 @@ def _simulated(component: ComponentEntry | None) -> bool:
 
 def _listed(names: Sequence[str], report: Report) -> str:
     components = report.environment.components
-    return ", ".join(
-        f"{_NAMES[name]} {components[name].version if name in components else ''}".strip() for name in names
-    )
+
+    def told(name: str) -> str:
+        component = components.get(name)
+        if component is None:
+            return _NAMES[name]
+        # What keeps AWS's state is the part of it that has a version.
+        by = f" by {component.kind.rpartition(' over ')[2]}" if name == "aws" else ""
+        return f"{_NAMES[name]}{by} {component.version}"
+
+    return ", ".join(told(name) for name in names)

@@ -195,7 +195,8 @@ class EnvironmentEntry:
 
     Attributes:
         name: `lab`, `kind` or `existing`.
-        components: `aws`, `kubernetes`, `kubelet`, `teleport`, `chart`, `clients`; empty when the
+        components: `aws`, `kubernetes`, `kubelet`, `teleport`, `chart`, `clients`, and `webhook` where the
+            official pod identity webhook runs; empty when the
             environment never came up.
         additions: What the harness added to the guide's own set-up.
         texts: Those of a simulated Teleport; empty with a real one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import os
 import sys
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from .decisions import Decisions
 
-ABOUT = "simulated AWS: the conformance suite's gateway in front of moto"
+ABOUT = "simulated AWS: the conformance suite's gateway in front of an AWS emulator"
 """Told by --version and by the first line of the log."""
 
 # How long a call in work may take when the gateway is told to stop; a held one takes minutes.
@@ -71,7 +72,9 @@ class Gateway:
         self.routes = Routes(config.routes)
         self.backend = Backend(config.backend, session)
         self.certificates = Certificates(
-            config.certificate_authority, lambda host: is_aws(host) or host in self.other_hosts()
+            config.certificate_authority,
+            lambda host: is_aws(host) or host in self.other_hosts(),
+            own_name=config.host,
         )
         credentials = Credentials(config.administrators)
         verifier = Verifier(credentials, self.disruptions, decisions)
@@ -207,7 +210,7 @@ async def running(config: Config, decisions: Decisions) -> AsyncIterator[dict[st
 
         https = await site(_server_runner(gateway.answer, log), listen.https, ssl_context=tls)
         metadata = await site(_server_runner(gateway.metadata.answer, log), listen.metadata)
-        gateway.control.metadata_url = f"http://{metadata}"
+        gateway.control.metadata_url = f"http://{Address(config.host, metadata.port)}"
         control = await site(_app_runner(gateway.control.application()), listen.control)
         addresses = {"https": https, "metadata": metadata, "control": control}
         if config.webhook:
@@ -217,7 +220,7 @@ async def running(config: Config, decisions: Decisions) -> AsyncIterator[dict[st
             addresses["webhook"] = await site(_app_runner(webhook), listen.webhook, ssl_context=tls)
         proxy = Proxy(
             routes=gateway.routes,
-            https=https,
+            https=_from_here(https),
             other_hosts=gateway.other_hosts,
             log=log,
             decisions=decisions,
@@ -227,6 +230,12 @@ async def running(config: Config, decisions: Decisions) -> AsyncIterator[dict[st
         stack.push_async_callback(proxy.close)
         addresses["proxy"] = Address(*server.sockets[0].getsockname()[:2])
         yield {name: str(address) for name, address in addresses.items()}
+
+
+def _from_here(listening: Address) -> Address:
+    """Where this machine reaches a listener: one on all addresses is on loopback, too."""
+    everywhere = ipaddress.ip_address(listening.host).is_unspecified
+    return Address("127.0.0.1", listening.port) if everywhere else listening
 
 
 def _app_runner(application: web.Application) -> web.AppRunner:

@@ -1,4 +1,4 @@
-"""`python -m simulators.aws.backend --ready PATH`: moto as the gateway's backend, on loopback."""
+"""`python -m simulators.aws.backend --ready PATH`: moto as the gateway's backend."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from .config import Address
+
 
 def main() -> int:
     """Serve moto until SIGTERM or SIGINT.
@@ -22,7 +24,11 @@ def main() -> int:
     parser.add_argument("--ready", type=Path, required=True, help="written when moto answers")
     about = f"simulated AWS: moto {version('moto')} as the backend of the conformance suite's gateway"
     parser.add_argument("--version", action="version", version=about)
-    ready: Path = parser.parse_args().ready
+    parser.add_argument(
+        "--listen", type=Address.parse, default=Address("127.0.0.1", 0), help="host:port; loopback by default"
+    )
+    told = parser.parse_args()
+    ready: Path = told.ready
     sys.stderr.write(f"{about}\n")
     # Settings of the machine would change what moto does; MOTO_ACCOUNT_ID even beats the account header.
     for name in [name for name in os.environ if name.startswith(("MOTO_", "AWS_"))]:
@@ -36,7 +42,7 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     # One line for every request would be all that stderr shows.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server = ThreadedMotoServer(told.listen.host, told.listen.port, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     partial = ready.with_name(f".{ready.name}.{os.getpid()}")

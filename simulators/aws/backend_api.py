@@ -35,6 +35,11 @@ _NOT_FORWARDED = {
     "x-amz-security-token",
     "x-moto-account-id",
 }
+# Partition -> region and host of its IAM.
+_IAM = {
+    "aws": ("us-east-1", "iam.amazonaws.com"),
+    "aws-cn": ("cn-north-1", "iam.cn-north-1.amazonaws.com.cn"),
+}
 
 
 @dataclass(frozen=True)
@@ -106,8 +111,10 @@ class Backend:
         self, account: str, partition: str, action: str, **parameters: str
     ) -> ET.Element | None:
         form = {"Action": action, "Version": "2010-05-08", **parameters}
-        region = "cn-north-1" if partition == "aws-cn" else "us-east-1"
+        region, host = _IAM.get(partition, _IAM["aws"])
         headers = {
+            # moto goes by the region for the partition, LocalStack by the host.
+            "Host": host,
             "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
             **_acting_as(account, region),
         }

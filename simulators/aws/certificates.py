@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     import trustme
 
-# Clients that name no server, such as the API server calling the webhook by its address.
 _LOCAL = ("127.0.0.1", "localhost")
 
 
@@ -22,12 +21,15 @@ class Certificates:
     Args:
         authority: The run's certificate authority.
         serves: Tells whether a host name is one that this gateway may pass for.
+        own_name: Host name or address under which others reach the gateway itself.
 
     Raises:
         ConfigurationError: The authority's files are no certificate and its key.
     """
 
-    def __init__(self, authority: Authority, serves: Callable[[str], bool]) -> None:
+    def __init__(
+        self, authority: Authority, serves: Callable[[str], bool], own_name: str = _LOCAL[0]
+    ) -> None:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(authority.certificate, authority.key)
         except (OSError, ValueError) as error:
@@ -36,6 +38,7 @@ class Certificates:
             ) from error
         self._authority = authority
         self._serves = serves
+        self._own_names = tuple(dict.fromkeys((*_LOCAL, own_name)))
         self._minter: trustme.CA | None = None
         self._contexts: dict[str, ssl.SSLContext] = {}
 
@@ -47,8 +50,9 @@ class Certificates:
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:
         host = (name or "").lower()
-        if host in {"", *_LOCAL}:
-            connection.context = self._context(_LOCAL)
+        # None is named by who goes by an address, such as the API server calling the lab's webhook.
+        if host in {"", *self._own_names}:
+            connection.context = self._context(self._own_names)
         elif self._serves(host):
             connection.context = self._context((host,))
         else:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 T = TypeVar("T")
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:]+")
 
 
 class ConfigurationError(Exception):
@@ -127,7 +128,7 @@ class Webhook:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything the gateway is told at start."""
+    """Everything the gateway is told at start; `host` is the name or address by which others reach it."""
 
     run: str
     listen: Listen
@@ -141,6 +142,7 @@ class Config:
     routes: dict[str, str] = dataclasses.field(default_factory=dict)
     chart_repository: ChartRepository | None = None
     webhook: Webhook | None = None
+    host: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         """Check what concerns several parts."""
@@ -153,6 +155,8 @@ class Config:
                 )
         for target in (*self.routes, *self.routes.values()):
             Address.parse(target)
+        if not _HOST.fullmatch(self.host):
+            raise ValueError(f"has a host that is no lower-case host name or address: {self.host!r}")
         if urlsplit(self.backend).scheme not in {"http", "https"}:
             raise ValueError(f"has a backend that is no URL: {self.backend!r}")
 

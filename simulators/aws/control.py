@@ -37,7 +37,7 @@ class Control:
         clusters: The EKS clusters.
         metadata: The node identities.
         backend: Where the roles of node identities are looked up.
-        metadata_url: Where the metadata listener is, once that is known.
+        metadata_url: Where others reach the metadata listener, once that is known.
     """
 
     run: str
@@ -57,6 +57,7 @@ class Control:
                 web.get("/healthz", self._health),
                 web.get("/calls", self._calls),
                 web.get("/roles", self._roles),
+                web.get("/connections", self._connections),
                 web.put("/roles/{role}/disruption", self._disrupt),
                 web.delete("/roles/{role}/disruption", self._calm),
                 web.put("/routes/{target}", self._put_route),
@@ -79,6 +80,9 @@ class Control:
     async def _roles(self, _: web.Request) -> web.Response:
         roles = {role: _shown(disruption) for role, disruption in self.disruptions.all().items()}
         return web.json_response({"roles": roles})
+
+    async def _connections(self, _: web.Request) -> web.Response:
+        return web.json_response({"connections": self.routes.open()})
 
     async def _disrupt(self, request: web.Request) -> web.Response:
         role = request.match_info["role"]

@@ -14,7 +14,7 @@ from .calls import Call, CallLog
 from .config import Address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from .decisions import Decisions
 
@@ -25,7 +25,7 @@ _REQUEST_LINE = re.compile(r"(?P<method>[A-Z]{1,20}) (?P<target>\S{1,2000}) HTTP
 
 
 class Routes:
-    """Where CONNECT targets lead that are tunnelled as they are.
+    """Where CONNECT targets lead that are tunnelled as they are, and who is connected to what.
 
     Args:
         routes: Target `host:port` to address `host:port`.
@@ -33,6 +33,7 @@ class Routes:
 
     def __init__(self, routes: dict[str, str]) -> None:
         self._routes: dict[str, Address] = {}
+        self._open: dict[object, tuple[str, str]] = {}
         for target, address in routes.items():
             self.put(target, address)
 
@@ -51,6 +52,26 @@ class Routes:
     def find(self, target: Address) -> Address | None:
         """Give the address that a target leads to."""
         return self._routes.get(str(target))
+
+    @contextlib.contextmanager
+    def opened(self, client: str, target: Address) -> Iterator[None]:
+        """Note a connection for as long as it is open.
+
+        Args:
+            client: The client's end, `host:port`.
+            target: What the client asked for, a route or not.
+        """
+        # A port is used again while the connection before is still being closed.
+        connection = object()
+        self._open[connection] = (client, str(target))
+        try:
+            yield
+        finally:
+            del self._open[connection]
+
+    def open(self) -> dict[str, str]:
+        """Give the open connections: the client's end `host:port` to the target that it asked for."""
+        return dict(self._open.values())
 
 
 class Proxy:
@@ -126,7 +147,9 @@ class Proxy:
             writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
             return
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await _tunnel((reader, writer), (up_reader, up_writer))
+        host, port = (writer.get_extra_info("peername") or ("unknown", 0))[:2]
+        with self._routes.opened(str(Address(host, port)), target):
+            await _tunnel((reader, writer), (up_reader, up_writer))
 
     def _refuse(self, writer: asyncio.StreamWriter, host: str, action: str, reason: str) -> None:
         self._log.add(

@@ -80,7 +80,11 @@ def _connect(kubeconfig: Path) -> _Connection:
     # Imported when the first pod comes, to keep the start short.
     import yaml  # noqa: PLC0415 - see above
 
-    document = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
+    try:
+        document = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        # Half of one, which is still being written.
+        raise ValueError("no YAML") from error
     context = _named(document, "contexts", document["current-context"], "context")
     cluster = _named(document, "clusters", context["cluster"], "cluster")
     user = _named(document, "users", context["user"], "user")

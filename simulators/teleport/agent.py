@@ -265,10 +265,11 @@ class Agent:
                 cluster = certificates.identity_in(identity["tls_cert"]).cluster
                 text = f"Connecting to the cluster {cluster} with TLS client certificate. pid:1.1"
                 self._log.inform("PROC:1", text)
-            await self._call(session, "hello", {"role": role})
+            proxy = await self._call(session, "hello", {"role": role})
             self._log.inform("PROC:1", f"{role}: {FEATURES}  pid:1.1")
             if role == "Kube" and self._api:
-                await self._tunnelled(session, self._api)
+                dialled = self._decisions.tunnel_dialled(self._proxy, proxy["listening"])
+                await self._tunnelled(session, self._api, dialled)
             else:
                 if role == "Instance":
                     self._log.inform("INSTANCE:", "Successfully registered instance client. pid:1.1")
@@ -283,8 +284,8 @@ class Agent:
             text = "The new service has started successfully. Starting syncing rotation status with period 10m0s."
             self._log.inform("PROC:1", f"{text} pid:1.1")
 
-    async def _tunnelled(self, session: aiohttp.ClientSession, api: ClusterApi) -> None:
-        url = f"https://{self._proxy}/simulated/tunnel"
+    async def _tunnelled(self, session: aiohttp.ClientSession, api: ClusterApi, dialled: str) -> None:
+        url = f"https://{dialled}/simulated/tunnel"
         await self._test_permissions(api)
         async with session.ws_connect(
             url, heartbeat=HEARTBEAT_SECONDS, max_msg_size=0, **self._outbound.proxied
@@ -332,6 +333,7 @@ class Agent:
             "cluster": str(section.get("kube_cluster_name") or ""),
             "labels": {str(key): str(value) for key, value in (section.get("labels") or {}).items()},
             "version": self._imitation.version,
+            "address": self._decisions.address_announced(),
         }
         await end.heartbeat(told)
         self._diagnostics.ready = True

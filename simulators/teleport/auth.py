@@ -240,12 +240,15 @@ class Auth:
             raise TeleportError("AccessDenied", f"access denied: expected a valid certificate of role {role}")
         return caller
 
-    def announce(self, host_id: str, cluster: str, labels: dict[str, str], version: str) -> None:
-        """Take a Kubernetes agent's heartbeat."""
+    def announce(self, host_id: str, told: dict[str, Any]) -> None:
+        """Take a Kubernetes agent's heartbeat.
+
+        Args:
+            host_id: of the agent.
+            told: name and labels of its cluster, its version and its address.
+        """
         expires = self.decisions.server_expiry(time.time())
-        self.store.servers[f"{host_id}/{cluster}"] = resources.kube_server(
-            cluster, labels, host_id, version, expires
-        )
+        self.store.servers[f"{host_id}/{told['cluster']}"] = resources.kube_server(told, host_id, expires)
         self.store.save()
 
     def servers_of(self, cluster: str) -> list[Resource]:

@@ -20,6 +20,9 @@ SERVICE_ROLES = frozenset({"Kube", "App", "Db", "Discovery", "WindowsDesktop", "
 
 STS_HOST = re.compile(r"sts(-fips)?(\.[a-z]{2}(-[a-z]+)+-[0-9])?\.amazonaws\.com(\.cn)?")
 STS_BODY = b"Action=GetCallerIdentity&Version=2011-06-15"
+BY_TUNNEL = "remote.kube.proxy.teleport.cluster.local"
+"""Address of an agent that nobody dials (lib/reversetunnel/agent.go; measured on 13): no name server knows it."""
+
 HEARTBEAT_TTL = 600
 """Seconds that a kube_server is listed after its last announcement (13: ten minutes)."""
 
@@ -114,6 +117,14 @@ def _agents_asked(registered: Sequence[str], connected: Sequence[str]) -> Sequen
 
 def _ports_opened() -> Sequence[int]:
     return ()
+
+
+def _tunnel_dialled(proxy: str, listening: str) -> str:  # noqa: ARG001  # not to look at it is the decision
+    return proxy
+
+
+def _address_announced() -> str:
+    return BY_TUNNEL
 
 
 def _server_expiry(announced: float) -> float:
@@ -259,6 +270,9 @@ class Decisions:
         cluster_meant: (name that an agent registered, name that a user asks for) -> the agent is one for it.
         agents_asked: (hosts that registered a cluster, hosts connected, newest last) -> hosts that may answer for it.
         ports_opened: () -> ports that an agent listens on beside its diagnostics (0: a free one).
+        tunnel_dialled: (proxy_server of the agent's configuration, address that the proxy listens on) -> address to
+            which the agent dials its reverse tunnel.
+        address_announced: () -> address at which an agent says it is reached.
         server_expiry: (announced) -> when a kube_server ceases to be listed.
         session_roles: (roles of the certificate, the user's roles now) -> roles that count.
         roles_given: (the user's roles, those asked for) -> the user's roles after a change.
@@ -308,6 +322,8 @@ class Decisions:
     cluster_meant: Callable[[str, str], bool] = _cluster_meant
     agents_asked: Callable[[Sequence[str], Sequence[str]], Sequence[str]] = _agents_asked
     ports_opened: Callable[[], Sequence[int]] = _ports_opened
+    tunnel_dialled: Callable[[str, str], str] = _tunnel_dialled
+    address_announced: Callable[[], str] = _address_announced
     server_expiry: Callable[[float], float] = _server_expiry
     session_roles: Callable[[Sequence[str], Sequence[str]], Sequence[str]] = _session_roles
     roles_given: Callable[[Sequence[str], Sequence[str]], Sequence[str]] = _roles_given

@@ -37,12 +37,26 @@ def _first_role_mapped(_: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: shortened(value) if name.endswith("_to_roles") else value for name, value in spec.items()}
 
 
+def _others_mapped(_: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    def others(value: Any) -> Any:
+        return [
+            {key: f"other-{one}" if key in {"team", "value"} else one for key, one in rule.items()}
+            for rule in value
+        ]
+
+    return {name: others(value) if name.endswith("_to_roles") else value for name, value in spec.items()}
+
+
 def _without_secrets(_: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: value for name, value in spec.items() if name not in {"client_secret", "signing_key_pair"}}
 
 
 def _with_a_key(_: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**spec, "signing_key_pair": {"private_key": "a fault", "cert": ""}}
+
+
+def _by_own_port(proxy: str, listening: str) -> str:
+    return f"{proxy.rpartition(':')[0]}:{listening.rpartition(':')[2]}"
 
 
 FAULTS: Mapping[str, Callable[[Decisions], Decisions]] = MappingProxyType(
@@ -76,11 +90,19 @@ FAULTS: Mapping[str, Callable[[Decisions], Decisions]] = MappingProxyType(
         "restarted-agent-asks-aws": replaced("aws_asked", always(True)),
         "no-cluster-is-listed": replaced("server_listed", always(False)),
         "clusters-never-end": replaced("server_listed", always(True)),
-        "any-agent-serves-any-cluster": replaced("cluster_meant", always(True)),
+        "agents-serve-other-clusters": replaced(
+            "cluster_meant", lambda registered, asked: registered != asked
+        ),
+        "agents-serve-all-or-none": replaced(
+            "agents_asked",
+            lambda registered, connected: connected if set(registered) <= set(connected) else [],
+        ),
         "first-agent-serves-alone": replaced(
             "agents_asked", lambda registered, connected: [one for one in connected if one in registered[:1]]
         ),
         "agent-opens-a-port": replaced("ports_opened", always((0,))),
+        "agent-dials-another-address": replaced("tunnel_dialled", _by_own_port),
+        "agent-says-where-to-dial-in": replaced("address_announced", always("127.0.0.1:3026")),
         "clusters-end-at-once": replaced("server_expiry", lambda announced: announced),
         "roles-count-without-signing-in": replaced("session_roles", lambda _, of_user_now: of_user_now),
         "first-role-counts-alone": replaced("session_roles", lambda of_certificate, _: of_certificate[:1]),
@@ -90,6 +112,7 @@ FAULTS: Mapping[str, Callable[[Decisions], Decisions]] = MappingProxyType(
         "status-tells-no-roles": replaced("roles_told", always([])),
         # These take connectors that need a licence, too: only of those that are taken can a scenario tell.
         "connectors-lose-their-mapping": replaced("connector_kept", _first_role_mapped),
+        "connectors-map-others": replaced("connector_kept", _others_mapped),
         "connectors-without-secrets": replaced("connector_kept", _without_secrets),
         "every-connector-has-a-key": replaced("connector_kept", _with_a_key),
         "password-hash-without-salt": replaced("password_hash", lambda password, _: password.encode()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import random
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,7 @@ class KubernetesProxy:
         """Let an agent serve by its tunnel, until it ends."""
 
         def announced(told: dict[str, Any]) -> None:
-            self._auth.announce(tunnel.host_id, told["cluster"], told["labels"], told["version"])
+            self._auth.announce(tunnel.host_id, told)
 
         self._tunnels.append(tunnel)
         try:
@@ -183,14 +184,15 @@ class KubernetesProxy:
         return lambda namespace, name: decide(may.resources, kind, namespace, name, may.every_kind)
 
     def _agent_of(self, cluster: str) -> Tunnel:
-        """The newest tunnel of an agent that serves the cluster."""
+        """The newest tunnel of an agent that serves the cluster; of several agents one is drawn, as 13 does."""
         registered = [str(server["spec"]["host_id"]) for server in self._auth.servers_of(cluster)]
         connected = [tunnel.host_id for tunnel in self._tunnels]
         asked = set(self._auth.decisions.agents_asked(registered, connected))
         serving = [tunnel for tunnel in self._tunnels if tunnel.host_id in asked]
         if not serving:
             raise self.gone()
-        return serving[-1]
+        host = random.choice(sorted({tunnel.host_id for tunnel in serving}))  # noqa: S311  # a draw is no secret
+        return [tunnel for tunnel in serving if tunnel.host_id == host][-1]
 
     async def _relayed(
         self, request: web.Request, stream: Stream, audited: dict[str, Any]

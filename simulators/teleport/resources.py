@@ -141,16 +141,15 @@ def user(name: str, roles: Sequence[str], creator: str) -> Resource:
     return _stored("user", "v2", {"name": name}, spec)
 
 
-def kube_server(name: str, labels: dict[str, str], host_id: str, version: str, expires: float) -> Resource:
+def kube_server(told: dict[str, Any], host_id: str, expires: float) -> Resource:
     """What a Kubernetes agent announces.
 
     Args:
-        name: of the Kubernetes cluster.
-        labels: of the Kubernetes cluster.
+        told: name and labels of its cluster, its version and its address.
         host_id: of the agent.
-        version: of the agent.
         expires: seconds since 1970.
     """
+    name, labels = told["cluster"], told["labels"]
     cluster: Resource = {
         "kind": "kube_cluster",
         "version": "v3",
@@ -164,8 +163,8 @@ def kube_server(name: str, labels: dict[str, str], host_id: str, version: str, e
         "schedule": dict.fromkeys(("update_clients", "update_servers", "standby"), times.NEVER),
     }
     spec = {
-        "version": version,
-        "hostname": "remote.kube.proxy.teleport.cluster.local",
+        "version": told["version"],
+        "hostname": told["address"],
         "host_id": host_id,
         "rotation": rotation,
         "cluster": cluster,

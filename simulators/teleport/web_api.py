@@ -141,7 +141,10 @@ class WebApi:
     def _methods(self, caller: Identity, given: dict[str, Any]) -> dict[str, Callable[[], Any]]:
         auth = self._auth
         return {
-            "hello": lambda: {"host_id": auth.accept_host(caller, _text(given, "role")).host_id},
+            "hello": lambda: {
+                "host_id": auth.accept_host(caller, _text(given, "role")).host_id,
+                "listening": self._ping["proxy"]["ssh"]["tunnel_listen_addr"],
+            },
             "status": lambda: {
                 "cluster": auth.cluster, "version": auth.imitation.version,
                 "pin": auth.decisions.pin_told(auth.hosts.pin()),

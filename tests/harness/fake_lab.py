@@ -25,18 +25,18 @@ MARKS = ("starting", "hanging")
 def replacements(project: Path) -> list[tuple[Any, str, object]]:
     """What is put in place of what: module or class, attribute, value."""
 
-    def provision(making: lab_provisioning.Provisioning) -> state.State:
+    def provision(making: lab_provisioning.LabProvisioning) -> state.State:
         return _provision(making, project)
 
     return [
         (running, "CLONE", project),
         (scenario_runner, "CLONE", project),
         (state, "RUNS", project / ".conformance" / "runs"),
-        (lab_provisioning.Provisioning, "_provision", provision),
+        (lab_provisioning.LabProvisioning, "_provision", provision),
     ]
 
 
-def _provision(making: lab_provisioning.Provisioning, project: Path) -> state.State:
+def _provision(making: lab_provisioning.LabProvisioning, project: Path) -> state.State:
     behaviour = (project / "lab.txt").read_text()
     folder = making.folder / "teleport"
     folder.mkdir()
@@ -65,7 +65,7 @@ def _provision(making: lab_provisioning.Provisioning, project: Path) -> state.St
     return written
 
 
-def _state(making: lab_provisioning.Provisioning) -> state.State:
+def _state(making: lab_provisioning.LabProvisioning) -> state.State:
     real = {name: Component(name, version, simulated=False) for name, version in VERSIONS.items()}
     components = real | {"aws": Component("AWS gateway over moto", "5", simulated=True)}
     return state.State(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,15 @@ def nothing_was_begun(project: Project) -> bool:
         (["--workers", "0"], "a whole number of at least 1"),
         (["--profile", "guid"], "some of guide, robustness, upgrade"),
         (["--require-real", "teleport,helm"], "some of teleport, kubernetes, chart"),
-        (["--env", "kind"], "not available yet"),
+        (["--env", "existing"], "not available yet"),
+        (["--env", "kind"], "no teleport and no chart; env kind from option --env"),
+        (["--env", "kind", "--teleport", "13.0.0"], "--chart DIR|ARCHIVE with env kind"),
+        (["--env", "kind", "--teleport", "/bin", "--chart", "x"], "teleport '/bin' from option --teleport"),
+        (["--env", "kind", "--teleport", "13.0.0", "--chart", "x", "--simulated-teleport", "13"], "the lab"),
+        (["--teleport", "13.0.0"], "add --env kind"),
+        (["--control-plane", "v1.32.2"], "add --env kind"),
+        (["--agent", "13.0.0"], "env kind with agent"),
+        (["--licence", "x"], "env kind with licence"),
         (["--guide-edition", "14"], "13, 17, 18"),
         (["--name", "../x"], "a name of letters"),
         (["--reuse", "mine", "--teleport", "x"], "either reuse or teleport"),
@@ -72,6 +81,60 @@ def test_other_mistakes_are_usage_errors_too(project: Project, arguments: list[s
     assert ended.exit_code == 4
     assert ended.stderr
     assert "Traceback" not in ended.text
+
+
+KIND = ("--env", "kind", "--teleport", "13.0.0")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", *KIND),
+        ("up", *KIND),
+        ("images", "list", *KIND[2:]),
+        ("images", "pull", *KIND[2:]),
+        ("images", "save", "all.tar", *KIND[2:]),
+        ("images", "load", "all.tar"),
+    ],
+    ids=" ".join,
+)
+def test_without_a_docker_engine_there_is_one_paragraph(
+    project: Project, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    """The lab's folders of the project's settings give way to the kind environment."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", "/assets")
+    (project.root / "programs" / "Chart.yaml").write_text("name: teleport-kube-agent\nversion: 13.0.0\n")
+    (project.root / "programs" / "values.yaml").write_text("image: mine/teleport\n")
+    (project.root / "programs" / "kind").write_text("#!/bin/sh\necho kind v0.32.0 go1.24.6 linux/amd64\n")
+    (project.root / "programs" / "kind").chmod(0o755)
+    (project.root / "programs" / "docker").touch(0o755)
+    monkeypatch.setenv("PATH", f"{project.root / 'programs'}{os.pathsep}{os.environ['PATH']}")
+    ended = project.main(*arguments)
+    assert ended.exit_code == 2, ended.text
+    assert "none answers at unix:///nowhere.sock" in ended.text
+    assert "leave --env out" in ended.text
+    assert "Traceback" not in ended.text
+    assert not list(project.runs.glob("*"))
+
+
+@pytest.mark.parametrize("command", ["faults", "fidelity"])
+def test_what_makes_several_environments_does_so_in_the_lab(project: Project, command: str) -> None:
+    ended = project.main(command, *KIND)
+    assert ended.exit_code == 4, ended.text
+    assert f"env lab with `{command}`" in ended.stderr
+    assert nothing_was_begun(project)
+
+
+def test_a_token_that_can_not_be_masked_is_a_usage_error(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCALSTACK_AUTH_TOKEN", "tiny")
+    ended = project.main("run")
+    assert ended.exit_code == 4
+    assert "LOCALSTACK_AUTH_TOKEN" in ended.stderr
+    assert "tiny" not in ended.text
+    assert nothing_was_begun(project)
 
 
 def test_help_is_no_mistake(project: Project) -> None:

@@ -71,13 +71,29 @@ class TestTwo:
     def test_the_one_that_answers_is_stopped(
         self, world: Callable[..., Scenario], first: str, stopped: str
     ) -> None:
-        one = world(agent__host_id="a", agent__served_by__each=[first, "c"])
+        one = world(agent__host_id="a", agent__answering=["b", "a", first])
         other = world(agent__host_id="b")
         seen = registration.stop_the_one_that_answers(Two(one, other))
-        assert (seen.before, seen.after) == (first, "c")
-        assert seen.left == {"a": "b", "b": "a"}[first]
+        assert seen.both == seen.answered == {"a", "b"}
+        assert seen.host == {"a": "b", "b": "a"}[first]
         calls = {"one": one.agent.stop, "other": other.agent.stop}
         assert [name for name, stop in calls.items() if stop.call_count] == [stopped]  # type: ignore[attr-defined]  # a mock
+
+    def test_the_user_of_two_agents_is_there_before_one_is_stopped(
+        self, world: Callable[..., Scenario]
+    ) -> None:
+        one, other = world(agent__served_by="c"), Mock()
+        one = replace(one, beside=lambda _: other)
+        two = registration.deploy_two_for_a_user(one)
+        assert two == Two(one, other)
+        one.teleport.sign_in.assert_called_once()  # type: ignore[attr-defined]  # a mock
+        one.agent.served_by.assert_not_called()  # type: ignore[attr-defined]  # a mock
+        assert registration.answers_of_the_one_left(two) == {"c"}
+        assert one.agent.served_by.call_count > 1  # type: ignore[attr-defined]  # a mock
+
+    def test_whoever_answers_later_is_told_too(self, world: Callable[..., Scenario]) -> None:
+        one = world(agent__served_by__each=["a", "a", "b"])
+        assert registration.answers_of_the_one_left(Two(one, world())) == {"a", "b"}
 
 
 class TestToken:
@@ -165,6 +181,17 @@ class TestSeen:
         failed = replace(DONE, failed=("kubectl config use-context lab",))
         scenario = world(workstation__run=failed, workstation__guide=DONE)
         assert registration.deploy_as_it_should_read(scenario, "lab").failed == failed.failed
+
+    @pytest.mark.parametrize("shell", ["bash", "zsh"])
+    def test_every_command_runs_in_the_shell_that_is_asked_for(
+        self, world: Callable[..., Scenario], shell: str
+    ) -> None:
+        scenario = world(workstation__run=DONE, workstation__guide=DONE)
+        registration.deploy_as_it_should_read(scenario, "lab", shell=shell)
+        registration.follow_to_the_pods(scenario, shell=shell)
+        workstation: Any = scenario.workstation
+        calls = [*workstation.run.call_args_list, *workstation.guide.call_args_list]
+        assert [call.kwargs["shell"] for call in calls] == [shell] * 3
 
     def test_users_are_kept_from_what_the_scenario_is_about(self, world: Callable[..., Scenario]) -> None:
         for make, field in (

@@ -517,13 +517,13 @@ STEPS: dict[str, Told] = {
         ),
     ),
     "the agent logs that no allow rule matched": Told(
-        {"agent__logs": f"ERROR {NO_RULE} trace"},
-        ({"agent__logs": "ERROR token expired"},),
+        {"agent__roles_that_log": ["Instance", "Kube"]},
+        tuple({"agent__roles_that_log": roles} for roles in (["Kube"], ["Instance"], [])),
         (UNMEASURED,),
     ),
     "the agent logs that no allow rule matched the role": Told(
-        {"agent__logs": f"ERROR {NO_RULE} trace"},
-        ({"agent__logs": "ERROR token expired"},),
+        {"agent__roles_that_log": ["Instance", "Kube"]},
+        tuple({"agent__roles_that_log": roles} for roles in (["Kube"], ["Instance"], [])),
         (UNMEASURED,),
     ),
     "Teleport refused it because of its account": Told(

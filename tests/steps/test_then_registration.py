@@ -11,7 +11,7 @@ from pytest_bdd.steps import step_function_context_registry
 
 from harness.core.errors import NotObserved, Withheld
 from harness.environment import Completed, Joined, Routed, Sockets
-from harness.registration import JOINED_AS, Successor, Two
+from harness.registration import JOINED_AS, Left, Two
 from harness.scenario import Names
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ LACKS = 'can not join the cluster, the token does not allow "App" role'
 DONE = Completed("script", 0, "", "")
 FAILED = Completed("script", 1, "", "ERROR: token already exists", ("tctl create token.yaml",))
 JOINED = Joined("host", "13.0.0-dev", {"Kube": "iam", "Instance": "iam"}, ())
-SOCKETS = Sockets(listening=frozenset({3000}), probed=frozenset({3000}), dialled=frozenset({443}))
+SOCKETS = Sockets(listening=frozenset({3000}), probed=frozenset({3000}), dialled=frozenset({PROXY}))
+BY_TUNNEL = "remote.kube.proxy.teleport.cluster.local"
 
 
 def token(*rules: dict[str, str], outcome: Completed = DONE) -> dict[str, Any]:
@@ -100,6 +101,14 @@ def answered(one: str, other: str, *, hosts: tuple[str, str] = ("one", "other"))
     return {"outcome": {NAMES.cluster: one, SECOND.cluster: other}, "two": hosts}
 
 
+def registered(*addresses: str, listening: frozenset[int] = SOCKETS.listening) -> dict[str, Any]:
+    return {
+        "agent__sockets": replace(SOCKETS, listening=listening),
+        "teleport__kube_servers": [{"spec": {"hostname": address}} for address in addresses],
+    }
+
+
+LEFT = Left(both=frozenset({"one", "other"}), answered=frozenset({"one", "other"}), host="other")
 AGENT = [f"{NAMES.release}-0"]
 BOTH = {"Kube": "iam", "Instance": "iam"}
 
@@ -156,11 +165,27 @@ STEPS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
             release(agent__deployed={"spec": {"serviceAccountName": "default"}}),
         ],
     ),
-    "nobody can dial in to the agent but its own probes": (
+    "of Teleport the agent itself has dialled the proxy's address, and no other": (
         [{"agent__sockets": SOCKETS}],
         [
-            {"agent__sockets": replace(SOCKETS, listening=frozenset({3000, 3026}))},
-            {"agent__sockets": replace(SOCKETS, dialled=frozenset())},
+            {"agent__sockets": replace(SOCKETS, dialled=frozenset(dialled))}
+            for dialled in (
+                (),
+                ("tele.example.com:3080",),
+                ("another.example.com:443",),
+                (PROXY, "tele.example.com:3080"),
+                (PROXY, "127.0.0.1:3080"),
+            )
+        ],
+    ),
+    "nobody can dial in to the agent but its own probes": (
+        [registered(BY_TUNNEL), registered(BY_TUNNEL, BY_TUNNEL)],
+        [
+            registered(BY_TUNNEL, listening=frozenset({3000, 3026})),
+            registered(BY_TUNNEL, listening=frozenset()),
+            registered(),
+            registered("127.0.0.1:3026"),
+            registered(BY_TUNNEL, "agent.example.com:3026"),
         ],
     ),
     "the table of clusters has the name chosen in step 3": (
@@ -212,9 +237,21 @@ STEPS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
         [{"two": ("one", "other"), "listed": [NAMES.cluster, SECOND.cluster, "more"]}],
         [{"two": ("one", "other"), "listed": [SECOND.cluster]}, {"two": ("one", "other"), "listed": []}],
     ),
-    "the other agent answers": (
-        [{"outcome": Successor("one", "other", "other")}],
-        [{"outcome": Successor("one", "one", "other")}, {"outcome": Successor("one", "", "other")}],
+    "both had answered the user": (
+        [{"outcome": LEFT}],
+        [
+            {"outcome": replace(LEFT, answered=frozenset({"one"}))},
+            {"outcome": replace(LEFT, answered=frozenset({"one", "a third"}))},
+            {"outcome": replace(LEFT, answered=frozenset())},
+            {"outcome": Left(frozenset({"one"}), frozenset({"one"}), "one")},
+        ],
+    ),
+    "the other agent alone answers from then on": (
+        [{"outcome": LEFT, "answers": ["other"] * 3}],
+        [
+            {"outcome": LEFT, "answers": answers}
+            for answers in (["one"] * 3, ["other", "one", "other"], ["other", "other", ""], [""] * 3)
+        ],
     ),
     "tsh lists the name once": (
         [{"workstation__listed_clusters": ["another", NAMES.cluster]}],
@@ -238,7 +275,7 @@ def then_steps() -> dict[str, Callable[..., object]]:
 def two(world: Callable[..., Scenario], told: dict[str, Any]) -> Two:
     """Two deployments, whose agents have these host ids."""
     hosts = told.get("two", ("", ""))
-    one = world(agent__host_id=hosts[0])
+    one = world(agent__host_id=hosts[0], agent__served_by__each=told.get("answers", []))
     other = world(agent__host_id=hosts[1], workstation__listed_clusters=told.get("listed", []))
     return Two(one, replace(other, names=SECOND))
 
@@ -287,6 +324,10 @@ def test_a_text_that_nobody_measured_decides_nothing(world: Callable[..., Scenar
     ("phrase", "told"),
     [
         ("every service of the agent has joined by IAM", {"agent__joined_as__each": NotObserved("nothing")}),
+        (
+            "of Teleport the agent itself has dialled the proxy's address, and no other",
+            {"agent__sockets__each": NotObserved("nothing")},
+        ),
         (
             "nobody can dial in to the agent but its own probes",
             {"agent__sockets__each": NotObserved("nothing")},

@@ -31,8 +31,8 @@ def printed(*lines: str) -> dict[str, Any]:
     return {"outcome": Completed("script", 0, text, ""), "roles__kubernetes_user": USER}
 
 
-def held(*secrets: str, left: bool = False) -> dict[str, Any]:
-    return {"outcome": Mapped("script", 0, "", "", (), secrets, left)}
+def held(*secrets: str) -> dict[str, Any]:
+    return {"outcome": Mapped("script", 0, "", "", (), secrets)}
 
 
 def impersonated(user: str, *groups: str, exit_code: int = 0, by: str = AGENT) -> dict[str, Any]:
@@ -44,11 +44,26 @@ def impersonated(user: str, *groups: str, exit_code: int = 0, by: str = AGENT) -
     }
 
 
-def mapped(*roles: str) -> dict[str, Any]:
-    return {"connectors__mapped": roles}
+def mapped(*rules: tuple[dict[str, str], list[str]]) -> dict[str, Any]:
+    return {"connectors__mapped": list(rules)}
 
 
-ROLES = (mapped(*BOTH), [mapped("access"), mapped(NAMES.access_role), mapped(), mapped("editor", *BOTH)])
+def mappings(members: dict[str, str], *others: dict[str, str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What a connector has to map, and what it must not; `others` are those who must not get the role."""
+    roles, before = ["access", NAMES.access_role], ["access"]
+    wrong = [mapped((members, one)) for one in (before, [NAMES.access_role], [], ["editor", *roles])]
+    for other in others:
+        wrong += [
+            mapped((other, roles)),
+            mapped((members, before), (other, [NAMES.access_role])),
+            mapped((members, roles), (other, roles)),
+        ]
+    return mapped((members, roles)), [mapped(), *wrong]
+
+
+TEAM = {"organization": "octocats", "team": "admins"}
+ATTRIBUTE = {"name": "groups", "value": "my-group"}
+CLAIM = {"claim": "groups", "value": "my-group"}
 
 STEPS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "the group and the user of that role are printed, and nothing else": (
@@ -104,16 +119,22 @@ STEPS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
             {"roles__allowed_to_group": ()},
         ],
     ),
-    "the GitHub connector gives the team the role beside the one of before": ROLES,
-    "the SAML connector gives the attribute the role beside the one of before": ROLES,
-    "the OIDC connector gives the claim the role beside the one of before": ROLES,
-    "the file held the connector's private key, and is removed": (
-        held(KEY),
-        [held(), held(CLIENT), held(KEY, left=True)],
+    "the GitHub connector gives the organization's team, and nobody else, the role beside the one of before": (
+        mappings(TEAM, {**TEAM, "team": "others"}, {**TEAM, "organization": "others"}, {})
     ),
-    "the file held the connector's client secret, and is removed": (
+    "the SAML connector gives the attribute's value, and no other, the role beside the one of before": (
+        mappings(ATTRIBUTE, {**ATTRIBUTE, "value": "others"}, {**ATTRIBUTE, "name": "mail"}, CLAIM, {})
+    ),
+    "the OIDC connector gives the claim's value, and no other, the role beside the one of before": (
+        mappings(CLAIM, {**CLAIM, "value": "others"}, {**CLAIM, "claim": "mail"}, ATTRIBUTE, {})
+    ),
+    "the printed command wrote the connector's private key into the file": (
+        held(KEY),
+        [held(), held(CLIENT), held(KEY, CLIENT)],
+    ),
+    "the printed command wrote the connector's client secret into the file": (
         held(CLIENT),
-        [held(), held(KEY), held(CLIENT, left=True), held(KEY, CLIENT)],
+        [held(), held(KEY), held(KEY, CLIENT)],
     ),
     "the file held a secret, but not the one that the guide names": (
         {**held(CLIENT), "connectors__named_wrongly": (CLIENT,)},

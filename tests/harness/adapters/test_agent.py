@@ -321,7 +321,8 @@ class TestRefused:
             assert resource["spec"]["join_method"] == "iam"
             (rule,) = resource["spec"]["allow"]
             assert rule == {"aws_account": ACCOUNT, "aws_arn": f"{ARN.rpartition('/')[0]}/*"}
-            world.servers, world.events, world.keys = [server(HOST)], [*world.events, join()], dict(KEYS)
+            joins = [join(), join(role="Instance")]
+            world.servers, world.events, world.keys = [server(HOST)], [*world.events, *joins], dict(KEYS)
 
     def test_what_sts_answered_stands_beside_the_rule(self, agent: Agent, patient: None) -> None:
         seen = agent.refused()
@@ -370,6 +371,17 @@ class TestRefused:
         self, agent: Agent, world: World
     ) -> None:
         world.on_create = lambda _: None
+        with pytest.raises(EnvironmentBroken, match="the control after it failed"):
+            agent.refused()
+
+    def test_where_the_mended_token_lets_one_service_in_nothing_is_known(
+        self, agent: Agent, world: World
+    ) -> None:
+        def mend(resource: dict[str, Any]) -> None:
+            self.mend(world, resource)
+            world.events = [event for event in world.events if event.get("role") != "Instance"]
+
+        world.on_create = mend
         with pytest.raises(EnvironmentBroken, match="the control after it failed"):
             agent.refused()
 
@@ -613,6 +625,30 @@ class TestLog:
         with pytest.raises(NotObserved, match="the agent to log 'no such text'"):
             agent.logs("no such text")
 
+    def test_each_role_that_logs_a_text_is_waited_for(self, agent: Agent, world: World) -> None:
+        said = (
+            "2026-01-01 ERRO [PROC:1] {} failed to establish connection to cluster: no rule, no rule. pid:1"
+        )
+        registering = "2026-01-01 INFO [AUTH] Failed to register {} using global STS endpoint error:[no rule"
+        services = ["Instance", "Kube"]
+        world.agent_log = "\n".join(said.format(service) for service in services)
+        assert agent.roles_that_log("no rule", services) == services
+        for lines in (
+            [said.format("Kube")],
+            # An attempt that is not over yet, and one that failed for another reason.
+            [said.format("Kube"), registering.format("Instance")],
+            [said.format("Kube"), said.format("Instance").replace("no rule", "no route")],
+        ):
+            world.agent_log = "\n".join(lines)
+            with pytest.raises(NotObserved, match="attempt as each of Instance, Kube"):
+                agent.roles_that_log("no rule", services)
+
+    def test_no_log_is_asked_for_before_the_agent_runs(self, agent: Agent, world: World) -> None:
+        world.pod = pod("old", ready=False, reason="ContainerCreating")
+        for wait in (lambda: agent.logs("access denied"), lambda: agent.roles_that_log("denied", ["Kube"])):
+            with pytest.raises(NotObserved, match=f"pod {NAMES.release}-0 to run"):
+                wait()
+
     def test_the_last_line_of_trouble_is_the_last_error(self, agent: Agent, world: World) -> None:
         world.agent_log = (
             '{"level":"INFO"}\n2026-01-01 WARN first\n2026-01-01 ERROR second pid:1\nINFO ERRORS: 0\n'
@@ -696,4 +732,27 @@ def test_a_pod_that_is_not_there_yet_is_waited_for(agent: Agent, world: World) -
     with pytest.raises(NotObserved, match="pod teleport-agent"):
         agent.deployed()
     world.pod = pod("old", ready=False, reason="ContainerCreating")
+    with pytest.raises(NotObserved, match="to run"):
+        agent.deployed()
+    world.pod = pod("old", ready=False, reason="ImagePullBackOff")
+    with pytest.raises(NotObserved, match="ImagePullBackOff"):
+        agent.deployed()
+    world.pod = pod("old", ready=False)
     assert agent.deployed()["metadata"]["uid"] == "old"
+
+
+@pytest.mark.parametrize(
+    ("drawn", "expected"),
+    [
+        ([HOST, HOST, OTHER, HOST], [HOST, HOST, OTHER]),
+        ([OTHER, HOST], [OTHER, HOST]),
+        ([HOST] * 100, [HOST] * agents.TIMES_ASKED),
+        (["a third"] * 100, ["a third"] * agents.TIMES_ASKED),
+    ],
+)
+def test_agents_are_asked_until_each_has_answered_or_often_enough(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch, drawn: list[str], expected: list[str]
+) -> None:
+    answers = iter(drawn)
+    monkeypatch.setattr(agent, "served_by", lambda: next(answers))
+    assert agent.answering({HOST, OTHER}) == expected

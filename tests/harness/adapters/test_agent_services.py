@@ -21,7 +21,7 @@ from harness.environment import Sockets
 from harness.scenario import Names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 NAMES = Names.unique("t1")
 HOST = "11111111-aaaa"
@@ -45,6 +45,8 @@ class World:
     objects: dict[str, Any] = field(default_factory=dict)
     secrets: dict[str, Any] = field(default_factory=lambda: {f"{NAMES.release}-0-state": {"data": STATE}})
     deleted: list[str] = field(default_factory=list)
+    led: dict[str, frozenset[str]] = field(default_factory=dict)
+    address: str = "127.0.0.1:6443"
     on_query: Callable[[], None] = lambda: None
 
     def audit(self, event: str) -> list[dict[str, Any]]:
@@ -54,6 +56,9 @@ class World:
 
     def kube_servers(self) -> list[dict[str, Any]]:
         return [{"metadata": {"expires": "2027"}, "spec": {"host_id": HOST, "version": self.version}}]
+
+    def dialled(self, connections: Iterable[tuple[str, str]]) -> frozenset[str]:
+        return frozenset().union(*(self.led[other] for _, other in connections))
 
     def get(self, path: str) -> Any:
         return self.objects.get(path.rpartition("/")[2])
@@ -81,7 +86,9 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 @pytest.fixture
 def agent(world: World) -> AgentReadings:
     port: Any = world
-    return AgentReadings(names=NAMES, api=port, cluster=port, teleport=port, account=port)
+    return AgentReadings(
+        names=NAMES, api=port, cluster=port, teleport=port, account=port, read_sockets=sockets.of_pod
+    )
 
 
 class TestServices:
@@ -141,12 +148,12 @@ class TestRelease:
 def test_sockets_are_those_of_who_listens_for_the_pods_probes(
     agent: AgentReadings, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = Sockets(frozenset({5}), frozenset({5}), frozenset({443}))
     asked: list[frozenset[int]] = []
+    ends = sockets.Ends(frozenset({5, 6}), frozenset({("127.0.0.1:7", "127.0.0.1:8")}))
 
-    def of_listener(ports: frozenset[int]) -> Sockets:
+    def of_listener(ports: frozenset[int]) -> sockets.Ends:
         asked.append(ports)
-        return seen
+        return ends
 
     monkeypatch.setattr(sockets, "of_listener", of_listener)
     pod = {
@@ -154,7 +161,11 @@ def test_sockets_are_those_of_who_listens_for_the_pods_probes(
         "status": {"conditions": [{"type": "Ready", "status": "True"}]},
     }
     world.objects[f"{NAMES.release}-0"] = pod
-    assert agent.sockets() == seen
+    # AWS and the Kubernetes API are no place from which Teleport would come.
+    aws = ("sts.eu-west-1.amazonaws.com:443", "sts.cn-north-1.amazonaws.com.cn:443")
+    others = ("tele.example.com:443", "sts.amazonaws.com.example.com:443", "sts.amazonaws.com:8443")
+    world.led = {"127.0.0.1:8": frozenset({world.address, *aws, *others})}
+    assert agent.sockets() == Sockets(frozenset({5, 6}), frozenset({5}), frozenset(others))
     assert asked == [frozenset({5})]
 
 

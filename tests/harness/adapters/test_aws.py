@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
@@ -341,3 +342,17 @@ def test_a_cluster_without_issuer_goes_with_the_scenario(account: Account, clien
     account.undo()
     with pytest.raises(ClientError, match="No cluster found"):
         eks.describe_cluster(name=name)
+
+
+def test_a_connection_through_the_gateway_leads_to_what_was_asked_for(aws: AWS, account: Account) -> None:
+    host, _, number = aws.addresses["proxy"].rpartition(":")
+    with (
+        socket.create_connection((host, int(number))) as asked,
+        socket.create_connection((host, int(number))) as silent,
+    ):
+        asked.sendall(b"CONNECT sts.eu-west-1.amazonaws.com:443 HTTP/1.1\r\n\r\n")
+        assert b" 200 " in asked.recv(100)
+        own, quiet = (":".join(map(str, one.getsockname())) for one in (asked, silent))
+        proxy, elsewhere = aws.addresses["proxy"], "127.0.0.1:3080"
+        led = account.dialled([(own, proxy), (quiet, proxy), ("127.0.0.1:9", elsewhere)])
+        assert led == {"sts.eu-west-1.amazonaws.com:443", elsewhere}

@@ -117,3 +117,38 @@ def test_what_is_no_chart_at_all_is_a_usage_error(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:
             chart.publish(given, tmp_path / "charts")
         assert str(given) in caught.value.seen
+
+
+@pytest.mark.parametrize(
+    ("values", "image"),
+    [
+        ({"image": "public.ecr.aws/a/teleport"}, "public.ecr.aws/a/teleport:13.4.2"),
+        ({"image": "a/teleport", "teleportVersionOverride": ""}, "a/teleport:13.4.2"),
+        ({"image": "a/teleport", "teleportVersionOverride": "13.4.9"}, "a/teleport:13.4.9"),
+        ({"image": "a/b", "enterpriseImage": "a/ent", "enterprise": False}, "a/b:13.4.2"),
+        ({"image": "a/b", "enterpriseImage": "a/ent", "enterprise": True}, "a/ent:13.4.2"),
+    ],
+)
+def test_the_agents_image_is_what_the_templates_make_of_the_values(
+    tmp_path: Path, values: dict[str, Any], image: str
+) -> None:
+    given = folder(tmp_path)
+    (given / "values.yaml").write_text(yaml.safe_dump(values))
+    assert chart.agent_image(given) == chart.agent_image(packed(tmp_path, given)) == image
+
+
+@pytest.mark.parametrize("values", [None, "", "- a list", "{not: [yaml", "enterprise: true\nimage: a/b\n"])
+def test_a_chart_that_names_no_image_is_a_usage_error(tmp_path: Path, values: str | None) -> None:
+    given = folder(tmp_path)
+    if values is not None:
+        (given / "values.yaml").write_text(values)
+    with pytest.raises(UsageError, match="--chart to name") as caught:
+        chart.agent_image(given)
+    assert str(given) in caught.value.seen
+
+
+def test_another_chart_has_no_agent(tmp_path: Path) -> None:
+    given = folder(tmp_path, {**METADATA, "name": "teleport-cluster"})
+    (given / "values.yaml").write_text("image: a/b\n")
+    with pytest.raises(UsageError, match="chart 'teleport-cluster'"):
+        chart.agent_image(given)

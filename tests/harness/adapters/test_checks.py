@@ -41,7 +41,7 @@ def test_all_passing_is_0_and_only_pytest_shows_its_output(
     python: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run_checks(["-k", "a b"], python=python, clone=tmp_path) == 0
-    assert (tmp_path / "pytest").read_text() == "-m pytest -n 2 -k a b\n"
+    assert (tmp_path / "pytest").read_text() == "-m pytest -n 2 -rs -k a b\n"
     output = capfd.readouterr().out
     assert output.endswith("pytest\noutput of pytest\n")
     assert output.count("output of") == 1

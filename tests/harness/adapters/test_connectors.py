@@ -130,7 +130,7 @@ def test_github_is_edited_in_an_editor(tmp_path: Path) -> None:
     mapped = connectors(tmp_path, workstation=machine).map_role("github")
     editor = str(tmp_path / "editor")
     assert machine.guided == [("ts.github", {"TELEPORT_EDITOR": editor})]
-    assert (mapped.failed, mapped.held, mapped.left) == ((), (), False)
+    assert (mapped.failed, mapped.held) == ((), ())
     file = tmp_path / "resource.yaml"
     file.write_text(
         "spec:\n  teams_to_roles:\n  - organization: octocats\n    roles:\n    - access\n    team: admins\n"
@@ -158,7 +158,7 @@ def test_a_file_is_read_edited_applied_and_removed(
     mapped = connectors(tmp_path, workstation=machine).map_role(kind)
     assert [claim for claim, _ in machine.guided] == [f"ts.{kind}-secret", f"ts.{kind}"]
     assert machine.written["spec"][FIELDS[kind]][0]["roles"] == ["access", NAMES.access_role]
-    assert (mapped.held, mapped.left, mapped.exit_code, mapped.failed) == (held, False, 0, ())
+    assert (mapped.held, mapped.exit_code, mapped.failed) == (held, 0, ())
     assert SECRET not in f"{mapped}"
     assert not (tmp_path / f"{kind}.yaml").exists()
 
@@ -173,11 +173,20 @@ def test_a_command_that_fails_is_told(tmp_path: Path) -> None:
     assert (mapped.exit_code, mapped.failed, "no such connector" in mapped.stderr) == (1, ("tctl",), True)
 
 
-def test_the_roles_of_a_mapping_are_read(tmp_path: Path) -> None:
+def test_whom_a_connector_maps_to_which_roles_is_read(tmp_path: Path) -> None:
     teleport = create_autospec(Teleport, instance=True)
-    teleport.get.return_value = {"spec": {"teams_to_roles": [{"roles": ["access"]}, {"roles": ["b", "c"]}]}}
+    rules = [
+        {"organization": "octocats", "team": "admins", "roles": ["access"]},
+        {"organization": "octocats", "team": "others", "roles": ["b", "c"]},
+        {"roles": []},
+    ]
+    teleport.get.return_value = {"spec": {"teams_to_roles": rules}}
     found = connectors(tmp_path, teleport=teleport)
-    assert found.mapped("github") == ("access", "b", "c")
+    assert found.mapped("github") == [
+        ({"organization": "octocats", "team": "admins"}, ["access"]),
+        ({"organization": "octocats", "team": "others"}, ["b", "c"]),
+        ({}, []),
+    ]
     teleport.get.assert_called_once_with(f"github/{NAMES.github}")
     teleport.get.return_value = None
     with pytest.raises(AssertionError, match=r"seen: none"):

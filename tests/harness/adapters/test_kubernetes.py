@@ -170,7 +170,28 @@ class TestObjects:
         spec = api.sent[0][2]["spec"]
         assert spec["serviceAccountName"] == NAMES.service_account
         assert spec["restartPolicy"] == "Never"
-        assert spec["containers"] == [{"name": "main", "image": "image", "args": ["sts"]}]
+        present = {"imagePullPolicy": "IfNotPresent"}
+        assert spec["containers"] == [{"name": "main", "image": "image", "args": ["sts"], **present}]
+
+    def test_a_pod_gets_the_runs_authority_where_nodes_do_not_give_it(
+        self, api: API, log: Path, tmp_path: Path
+    ) -> None:
+        path = f"{NS}/pods/whoami"
+        api.objects |= {path: {"status": {"phase": "Succeeded"}}, f"{path}/log": "x"}
+        authority = tmp_path / "authority"
+        authority.write_text("PEM")
+        made: Any = Cluster
+        made(api, log, NAMES, authority=authority).run_pod("whoami", "image", [])
+        secret, pod = (sent[2] for sent in api.sent)
+        assert secret["kind"] == "Secret"
+        assert secret["data"] == {"ca.pem": base64.b64encode(b"PEM").decode()}
+        spec = pod["spec"]
+        (container,) = spec["containers"]
+        (mount,) = container["volumeMounts"]
+        assert spec["volumes"] == [
+            {"name": mount["name"], "secret": {"secretName": secret["metadata"]["name"]}}
+        ]
+        assert container["env"] == [{"name": "AWS_CA_BUNDLE", "value": f"{mount['mountPath']}/ca.pem"}]
 
     def test_a_pod_finds_what_its_node_tells_it(self, api: API, log: Path) -> None:
         path = f"{NS}/pods/whoami"

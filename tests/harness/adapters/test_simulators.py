@@ -213,3 +213,5 @@ def test_the_webhook_fails_closed_and_spares_the_system(authority: Authority) ->
     ]
     (spared,) = webhook["namespaceSelector"]["matchExpressions"]
     assert (spared["operator"], spared["values"]) == ("NotIn", ["kube-system"])
+    (opted_out,) = webhook["objectSelector"]["matchExpressions"]
+    assert opted_out == {"key": "eks.amazonaws.com/skip-pod-identity-webhook", "operator": "DoesNotExist"}

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from harness.core import given
 from harness.core import settings as module
+from harness.core.contradictions import ONLY_KIND
 from harness.core.errors import UsageError
 from harness.core.settings import Settings, load
 
@@ -72,8 +74,8 @@ def test_every_setting_can_be_given_in_every_place(tmp_path: Path) -> None:
     )
     as_text = {
         name: ",".join(value) if isinstance(value, tuple) else str(value)
-        for name in module._KINDS
-        if (value := getattr(expected, name)) is not None
+        for name in module._NAMES
+        if name not in ONLY_KIND and (value := getattr(expected, name)) is not None
     }
     variables = {f"CONFORMANCE_{name.upper()}": text for name, text in as_text.items()}
     lines = [f'{name.replace("_", "-")} = "{text}"' for name, text in as_text.items() if name != "workers"]
@@ -142,7 +144,7 @@ def test_the_control_plane_falls_back_to_kubebuilder_assets(tmp_path: Path) -> N
 
 
 def test_variables_of_the_run_itself_and_empty_ones_are_no_settings() -> None:
-    internal = dict.fromkeys(module._INTERNAL_VARIABLES, "x")
+    internal = dict.fromkeys(given._INTERNAL_VARIABLES, "x")
     assert {"CONFORMANCE_RUN", "CONFORMANCE_ENVIRONMENT", "CONFORMANCE_MOUNTS", "CONFORMANCE_PLAN"} <= set(
         internal
     )
@@ -242,11 +244,163 @@ def test_what_is_said_for_every_run_gives_way_to_an_explicit_reuse(tmp_path: Pat
     assert "either reuse or teleport" in refusal(path=pyproject(tmp_path, 'teleport = "/t"\nreuse = "mine"'))
 
 
-@pytest.mark.parametrize("env", ["kind", "existing"])
-def test_environments_that_are_not_there_yet_are_refused(env: str) -> None:
-    text = refusal({"env": env})
+def test_an_environment_that_is_not_there_yet_is_refused() -> None:
+    text = refusal({"env": "existing"})
     assert "not available yet" in text
     assert "option --env" in text
+
+
+# The kind environment
+
+KIND: dict[str, object] = {"env": "kind", "teleport": "13.0.0", "chart": "/chart"}
+
+
+def test_versions_become_images_in_env_kind() -> None:
+    settings = load({**KIND, "control_plane": "v1.32.2", "agent": "v17.1.2"}, {})
+    repository = "public.ecr.aws/gravitational/teleport-distroless"
+    assert settings == Settings(
+        env="kind",
+        chart=Path("/chart"),
+        teleport_image=f"{repository}:13.0.0",
+        agent_image=f"{repository}:17.1.2",
+        node_image="kindest/node:v1.32.2",
+    )
+    assert settings.source("teleport_image") == "option --teleport"
+    assert settings.source("teleport") == "default"
+
+
+def test_every_setting_of_env_kind_can_be_given_in_every_place(tmp_path: Path) -> None:
+    told = {
+        "env": "kind",
+        "teleport": "registry.example.com:5000/teleport-ent:17.0.0",
+        "agent": "13.0.0",
+        "control_plane": f"kindest/node:v1.32.2@sha256:{'a' * 64}",
+        "aws_backend": "moto",
+        "localstack_image": "mirror/localstack:4.14.0",
+        "gateway_image": "mine/gateway:1",
+        "webhook_image": "public.ecr.aws/eks/amazon-eks-pod-identity-webhook:v0.6.17",
+        "licence": str(tmp_path / "licence.pem"),
+        "registry_secret": str(tmp_path / "config.json"),
+        "kind": str(tmp_path / "kind"),
+        "chart": str(tmp_path / "chart"),
+    }
+    expected = Settings(
+        env="kind",
+        teleport_image=told["teleport"],
+        agent_image="public.ecr.aws/gravitational/teleport-distroless:13.0.0",
+        node_image=told["control_plane"],
+        aws_backend="moto",
+        localstack_image=told["localstack_image"],
+        gateway_image=told["gateway_image"],
+        webhook_image=told["webhook_image"],
+        licence=tmp_path / "licence.pem",
+        registry_secret=tmp_path / "config.json",
+        kind=tmp_path / "kind",
+        chart=tmp_path / "chart",
+    )
+    assert set(ONLY_KIND) < set(told)
+    variables = {f"CONFORMANCE_{name.upper()}": text for name, text in told.items()}
+    relative = {name: text.removeprefix(f"{tmp_path}/") for name, text in told.items()}
+    lines = [f'{name.replace("_", "-")} = "{text}"' for name, text in relative.items()]
+    for settings in (
+        load(dict(told), {}),
+        load({}, variables),
+        load({}, {}, pyproject(tmp_path, "\n".join(lines))),
+    ):
+        assert settings == expected
+        words = settings.command_line()
+        assert words[:4] == ["./conformance", "run", "--env", "kind"]
+        # The command makes the same settings again.
+        again = dict(zip(words[2::2], words[3::2], strict=True))
+        options = {option.removeprefix("--").replace("-", "_"): value for option, value in again.items()}
+        assert load(dict(options), {}) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            {**KIND, "teleport": "/bin"},
+            "teleport: a VERSION such as 13.0.0, or an image with its tag or digest",
+        ),
+        ({**KIND, "teleport": Path("/bin")}, "'/bin' from option --teleport, env kind from option --env"),
+        ({**KIND, "teleport": "teleport"}, "the lab takes folders"),
+        ({**KIND, "teleport": "teleport:"}, "an image with its tag"),
+        ({**KIND, "teleport": 13}, "a VERSION such as 13.0.0"),
+        ({**KIND, "control_plane": "/bin"}, "control-plane: a VERSION such as v1.32.2"),
+        ({**KIND, "agent": "/bin"}, "agent: a VERSION such as 13.0.0"),
+        ({**KIND, "localstack_image": "localstack/localstack"}, "localstack-image: an image with its tag"),
+        ({**KIND, "webhook_image": f"x:1@sha256:{'a' * 64}"}, "webhook-image: an image with its tag, and no"),
+        ({**KIND, "aws_backend": "aws"}, "aws-backend: one of localstack, moto"),
+        ({**KIND, "simulated_teleport": "13"}, "the lab with simulated-teleport"),
+        ({"env": "kind", "chart": "/chart"}, "expected: --teleport VERSION|IMAGE with env kind"),
+        ({"env": "kind", "teleport": "13.0.0"}, "expected: --chart DIR|ARCHIVE with env kind"),
+        ({"env": "kind"}, "seen: no teleport and no chart; env kind from option --env"),
+        ({"env": "kind"}, "leave --env out"),
+        ({"teleport": "13.0.0"}, "add --env kind, which takes versions and images"),
+        ({"env": "lab", "teleport": "mine/teleport:13"}, "env lab from option --env"),
+        ({"control_plane": "v1.32.2"}, "control-plane: a folder with its programs"),
+        *(({name: "x"}, f"env kind with {name.replace('_', '-')}") for name in ONLY_KIND),
+        ({"reuse": "mine", "agent": "13.0.0"}, "either reuse or agent"),
+        ({"reuse": "mine", "env": "kind", "teleport": "13.0.0"}, "either reuse or teleport"),
+    ],
+)
+def test_what_does_not_fit_the_environment_is_refused(options: dict[str, object], expected: str) -> None:
+    assert expected in refusal(options)
+
+
+def test_a_standing_kind_environment_needs_nothing() -> None:
+    assert load({"env": "kind", "reuse": "mine"}, {}) == Settings(env="kind", reuse="mine")
+
+
+def test_a_folder_of_the_lab_may_look_like_a_version(tmp_path: Path) -> None:
+    (tmp_path / "13.0.0").mkdir()
+    assert load({"teleport": str(tmp_path / "13.0.0")}, {}).teleport == tmp_path / "13.0.0"
+    assert load({}, {}, pyproject(tmp_path, 'teleport = "13.0.0"')).teleport == tmp_path / "13.0.0"
+
+
+@pytest.mark.parametrize("assets", ["/assets", "assets", "1.32.2"])
+@pytest.mark.parametrize("place", ["option", "variable", "file"])
+def test_kubebuilder_assets_do_not_disturb_env_kind(tmp_path: Path, assets: str, place: str) -> None:
+    body = "\n".join(f'{name} = "{value}"' for name, value in KIND.items())
+    settings = load(
+        KIND if place == "option" else {},
+        {
+            "KUBEBUILDER_ASSETS": assets,
+            **(
+                {f"CONFORMANCE_{name.upper()}": str(value) for name, value in KIND.items()}
+                if place == "variable"
+                else {}
+            ),
+        },
+        pyproject(tmp_path, body if place == "file" else ""),
+    )
+    assert (settings.env, settings.control_plane, settings.node_image) == ("kind", None, None)
+    assert "--control-plane" not in settings.command_line()
+
+
+def test_what_is_said_for_every_run_gives_way_to_an_explicit_environment(tmp_path: Path) -> None:
+    of_lab = pyproject(
+        tmp_path, 'teleport = "bin"\ncontrol-plane = "/bin"\nsimulated-teleport = "17"\nworkers = 3'
+    )
+    assert load(KIND, {}, of_lab) == Settings(
+        env="kind",
+        teleport_image="public.ecr.aws/gravitational/teleport-distroless:13.0.0",
+        chart=Path("/chart"),
+        workers=3,
+    )
+    of_kind = pyproject(tmp_path, 'env = "kind"\nteleport = "13.0.0"\nagent = "13.0.1"\nchart = "/chart"')
+    assert load({"env": "lab"}, {}, of_kind) == Settings(chart=Path("/chart"))
+    assert load({}, {"CONFORMANCE_ENV": "lab", "KUBEBUILDER_ASSETS": "/a"}, of_kind) == Settings(
+        control_plane=Path("/a"), chart=Path("/chart")
+    )
+
+
+def test_what_is_said_in_one_place_has_to_fit(tmp_path: Path) -> None:
+    assert "env kind with agent" in refusal(path=pyproject(tmp_path, 'agent = "13.0.0"'))
+    body = 'env = "kind"\nteleport = "bin"\nchart = "/chart"'
+    assert "'bin' from [tool.conformance]" in refusal(path=pyproject(tmp_path, body))
+    assert "environment variable CONFORMANCE_TELEPORT" in refusal(KIND, {"CONFORMANCE_TELEPORT": "/bin"})
 
 
 def test_the_command_line_repeats_the_run(tmp_path: Path) -> None:

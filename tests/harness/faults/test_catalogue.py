@@ -174,6 +174,27 @@ def test_a_real_component_has_no_fault(fault: str, option: str) -> None:
         environments.check(load({"fault": fault, option: "/real"}, {}))
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [next(one.name for one in FAULTS if one.component == name) for name in (*COMPONENTS[1:], "chart")],
+)
+def test_in_env_kind_only_aws_is_simulated(fault: str) -> None:
+    of_kind = {"env": "kind", "teleport": "13.0.0", "chart": "/chart"}
+    with pytest.raises(UsageError, match="the real one in"):
+        check_fault(load({**of_kind, "fault": fault}, {}))
+    aws = next(one.name for one in FAULTS if one.component == "aws")
+    check_fault(load({**of_kind, "fault": aws}, {}))
+    for wrong in MISCONFIGURATIONS:
+        check_fault(load({**of_kind, "fault": wrong}, {}))
+
+
+def test_the_official_webhook_does_not_misbehave() -> None:
+    of_kind = {"env": "kind", "teleport": "13.0.0", "chart": "/chart", "fault": "webhook-injects-nothing"}
+    check_fault(load(of_kind, {}))
+    with pytest.raises(UsageError, match="the real one in mine/webhook:1"):
+        check_fault(load({**of_kind, "webhook_image": "mine/webhook:1"}, {}))
+
+
 def test_a_simulated_component_beside_real_ones_may_have_one() -> None:
     check_fault(load({"fault": "any-date-counts", "teleport": "/real", "control_plane": "/real"}, {}))
     check_fault(Settings())

@@ -39,10 +39,10 @@ def test_a_version_has_one_text_of_each_provenance(version: str) -> None:
     assert len(rows) == len(set(rows))
 
 
-def test_measured_is_the_build_that_was_measured() -> None:
+def test_measured_are_the_builds_that_were_measured() -> None:
     measured = [row for row in TEXTS if row.provenance == "measured"]
     holding = {v for v in RELEASES for row in measured if row.versions.contains(v, prereleases=True)}
-    assert holding == {MEASURED_AT}
+    assert holding == {MEASURED_AT, "12.0.0-alpha.2"}
 
 
 def test_the_best_known_text_comes_first() -> None:

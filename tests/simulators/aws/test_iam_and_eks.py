@@ -102,6 +102,11 @@ def test_a_partition_has_arns_and_roles_of_its_own(lab: Lab) -> None:
     )
     assert created["Role"]["Arn"] == f"arn:aws-cn:iam::210987654321:role/{name}"
     assert error_of(lab.client("iam").get_role, RoleName=name)[0] == "NoSuchEntity"
+    # The gateway's own look-ups find it in its partition, and in no other.
+    for partition, status in (("aws-cn", 200), ("aws", 400)):
+        role = {"role_arn": f"arn:{partition}:iam::210987654321:role/{name}", "region": "cn-north-1"}
+        assert lab.control("PUT", f"/node-identities/{name}", role).status == status
+    assert lab.control("DELETE", f"/node-identities/{name}").status == 200
 
 
 def test_accounts_do_not_see_each_other(lab: Lab) -> None:

@@ -77,6 +77,8 @@ def change(path: Path, keys: list[Any], value: Any) -> None:
         (["routes", "tele.example.com"], "127.0.0.1:1", "is not host:port: 'tele.example.com'"),
         (["routes"], [], "configuration.routes: expected an object, got a JSON list"),
         (["backend"], "localhost", "configuration has a backend that is no URL: 'localhost'"),
+        (["host"], "gateway:443", "configuration has a host that is no lower-case host name or address: 'g"),
+        (["host"], "Gateway", "configuration has a host that is no lower-case host name or address: 'G"),
         (["certificate_authority", "key"], "/absent/ca.key", "no such file: /absent/ca.key"),
     ],
 )
@@ -158,7 +160,8 @@ def test_a_signal_ends_it_cleanly_also_with_open_connections(
             gateway.process.send_signal(number)
             assert gateway.process.wait(10) == 0
     (about,) = gateway.stderr.read_text().splitlines()
-    assert about.startswith("simulated AWS: ")
+    # Which emulator it is, the gateway is not told.
+    assert about == "simulated AWS: the conformance suite's gateway in front of an AWS emulator"
 
 
 def test_a_backend_that_is_not_there_is_an_answer_too(
@@ -176,11 +179,14 @@ def test_a_backend_that_is_not_there_is_an_answer_too(
         assert gateway.stop() == 0
 
 
-def test_the_backend_announces_itself_and_ends_cleanly(tmp_path: Path, start: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("listen", [[], ["--listen", "127.0.0.2:0"]])
+def test_the_backend_announces_itself_and_ends_cleanly(
+    tmp_path: Path, start: Callable[..., Any], listen: list[str]
+) -> None:
     ready = tmp_path / "backend.json"
-    backend = start(tmp_path, "simulators.aws.backend", "--ready", str(ready), ready=ready)
+    backend = start(tmp_path, "simulators.aws.backend", "--ready", str(ready), *listen, ready=ready)
     assert backend.ready["pid"] == backend.process.pid
-    assert backend.ready["url"].startswith("http://127.0.0.1:")
+    assert backend.ready["url"].startswith("http://127.0.0.2:" if listen else "http://127.0.0.1:")
     assert backend.stop() == 0
     (about,) = backend.stderr.read_text().splitlines()
     assert about.startswith("simulated AWS: moto ")

@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+import tenacity
 import urllib3.exceptions
 
 if TYPE_CHECKING:
@@ -91,6 +92,21 @@ def test_a_route_is_a_tunnel_while_it_exists(lab: Lab, echo: str) -> None:
     assert lab.control("DELETE", "/routes/tele.example.com:3080").status == 200
     assert ask(lab, connect).startswith(b"HTTP/1.1 403 ")
     assert lab.control("DELETE", "/routes/tele.example.com:3080").status == 404
+
+
+def test_who_is_connected_to_what_is_told_while_it_is(lab: Lab, echo: str) -> None:
+    lab.control("PUT", "/routes/tele.example.com:443", {"target": echo})
+    with socket.create_connection(lab.address("proxy"), 10) as connection:
+        connection.sendall(b"CONNECT Tele.example.com:443 HTTP/1.1\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+        own = ":".join(map(str, connection.getsockname()))
+        assert lab.control("GET", "/connections").json["connections"][own] == "tele.example.com:443"
+        connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as received:
+            received.read()
+    for attempt in tenacity.Retrying(stop=tenacity.stop_after_delay(30), wait=tenacity.wait_fixed(0.01)):
+        with attempt:
+            assert own not in lab.control("GET", "/connections").json["connections"]
 
 
 def test_bytes_sent_together_with_the_request_are_not_lost(lab: Lab, echo: str) -> None:

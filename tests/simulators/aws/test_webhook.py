@@ -233,12 +233,50 @@ def test_variables_that_are_set_are_left_alone(
     assert patch[-1]["value"][0]["env"] == [own, *expected]
 
 
-def test_skipped_containers_are_not_changed(mutate: Callable[..., Any]) -> None:
-    annotations = {"eks.amazonaws.com/skip-containers": "sidecar, other"}
+@pytest.mark.parametrize(
+    ("written", "skipped"),
+    [
+        ("sidecar,other", {"sidecar", "other"}),
+        # The official one reads CSV, in which a blank belongs to the name.
+        ("sidecar, other", {"sidecar"}),
+        ('"sidecar",other', {"sidecar", "other"}),
+        ('"sidecar,other', set()),
+        ("\nsidecar\nother", {"sidecar"}),
+        ("", set()),
+    ],
+)
+def test_skipped_containers_are_not_changed(
+    mutate: Callable[..., Any], written: str, skipped: set[str]
+) -> None:
+    annotations = {"eks.amazonaws.com/skip-containers": written}
     patch = mutate(pod_of({"name": "sidecar"}, {"name": "main"}, {"name": "other"}, annotations=annotations))
-    skipped, changed, other = patch[-1]["value"]
-    assert (skipped, other) == ({"name": "sidecar"}, {"name": "other"})
-    assert changed["env"] == INJECTED
+    containers = {container["name"]: container for container in patch[-1]["value"]}
+    assert {name for name, container in containers.items() if "env" not in container} == skipped
+    for name in containers.keys() - skipped:
+        assert containers[name] == {"name": name, "env": INJECTED, "volumeMounts": [MOUNT]}
+
+
+def test_the_token_is_mounted_unless_all_variables_are_there(mutate: Callable[..., Any]) -> None:
+    own = [{"name": name, "value": "own"} for name in ("AWS_ROLE_ARN", "AWS_REGION")]
+    not_regional = {
+        "eks.amazonaws.com/role-arn": ROLE,
+        "eks.amazonaws.com/sts-regional-endpoints": "false",
+    }
+    (_, containers) = mutate(pod_of({"name": "a", "env": own}), not_regional)
+    assert containers["value"] == [{"name": "a", "env": own, "volumeMounts": [MOUNT]}]
+    own.append({"name": "AWS_STS_REGIONAL_ENDPOINTS", "value": "own"})
+    (only,) = mutate(pod_of({"name": "a", "env": own}), not_regional)
+    assert only["path"] == "/spec/volumes"
+
+
+@pytest.mark.parametrize("label", ["kubernetes.io/os", "beta.kubernetes.io/os"])
+def test_on_windows_the_token_file_has_a_path_of_windows(mutate: Callable[..., Any], label: str) -> None:
+    (_, containers) = mutate(pod_of(nodeSelector={label: "windows"}))
+    assert containers["value"][0]["env"][-1] == {
+        "name": "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "value": r"C:\var\run\secrets\eks.amazonaws.com\serviceaccount\token",
+    }
+    assert containers["value"][0]["volumeMounts"] == [MOUNT]
 
 
 @pytest.mark.parametrize(
@@ -248,8 +286,12 @@ def test_skipped_containers_are_not_changed(mutate: Callable[..., Any]) -> None:
         ({"token-expiration": "3600"}, {}, volume(seconds=3600)),
         ({"token-expiration": "3600"}, {"token-expiration": "7200"}, volume(seconds=7200)),
         ({"token-expiration": "60"}, {}, volume(seconds=600)),
-        ({"token-expiration": "100000"}, {}, volume(seconds=86400)),
+        ({"token-expiration": "-60"}, {}, volume(seconds=600)),
+        # It is for the API server to have a maximum.
+        ({"token-expiration": "100000"}, {}, volume(seconds=100000)),
         ({"token-expiration": "soon"}, {}, volume()),
+        ({"token-expiration": "3600"}, {"token-expiration": "soon"}, volume(seconds=3600)),
+        ({"token-expiration": "3600"}, {"token-expiration": "1" * 40}, volume(seconds=3600)),
     ],
 )
 def test_annotations_of_audience_and_expiration(
@@ -262,12 +304,13 @@ def test_annotations_of_audience_and_expiration(
     assert patch[0]["value"] == [expected]
 
 
-def test_regional_endpoints_can_be_turned_off(mutate: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(("written", "off"), [("false", True), ("0", True), ("no", False), ("1", False)])
+def test_regional_endpoints_can_be_turned_off(mutate: Callable[..., Any], written: str, off: bool) -> None:
     annotations = {
         "eks.amazonaws.com/role-arn": ROLE,
-        "eks.amazonaws.com/sts-regional-endpoints": "false",
+        "eks.amazonaws.com/sts-regional-endpoints": written,
     }
-    assert mutate(pod_of(), annotations)[-1]["value"][0]["env"] == INJECTED[1:]
+    assert mutate(pod_of(), annotations)[-1]["value"][0]["env"] == INJECTED[1 if off else 0 :]
 
 
 def test_a_service_account_without_the_annotation_changes_nothing(mutate: Callable[..., Any]) -> None:
@@ -329,6 +372,9 @@ def test_an_api_that_does_not_answer_lets_no_pod_through(
         file.write_text(before.replace(f":{server.port}", ":1"))
         answer = post(review(pod_of()))
         assert (answer.status, "teleport-agent/agent" in answer.data.decode()) == (503, True)
+        # Half of it, which whoever makes the cluster is still writing.
+        file.write_text(before[: before.index("server:")] + "'")
+        assert post(review(pod_of())).status == 503
         file.unlink()
         assert post(review(pod_of())).status == 503
     finally:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import time
-from typing import TYPE_CHECKING
+import selectors
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from simulators.kubelet.decisions import Decisions
+from simulators.kubelet.probes import Attempt, Prober
 
 if TYPE_CHECKING:
     from tests.simulators.kubelet.conftest import Lab, Make
@@ -24,20 +28,84 @@ http.server.HTTPServer((host, int(port)), Handler).serve_forever()
 """
 
 
-def test_readiness_waits_for_the_initial_delay_and_the_successes(lab: Lab, make: type[Make]) -> None:
+class TimeThatNobodyWaitsFor(asyncio.SelectorEventLoop):
+    """A loop whose clock jumps to the next thing that is due."""
+
+    def __init__(self) -> None:
+        super().__init__(JumpingSelector(self))
+        self.now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+
+class JumpingSelector(selectors.DefaultSelector):
+    """Never waits: what would be waited for is over at once."""
+
+    def __init__(self, loop: TimeThatNobodyWaitsFor) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._loop.now += timeout or 0
+        return super().select(0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, [0, 10, 20]),
+        ({"periodSeconds": 1}, [0, 1, 2]),
+        ({"initialDelaySeconds": 1, "periodSeconds": 2}, [1, 3, 5]),
+        ({"periodSeconds": 1, "successThreshold": 3}, [0, 1, 2]),
+    ],
+)
+def test_a_probe_runs_after_its_delay_and_once_each_period(
+    fields: dict[str, int], expected: list[float]
+) -> None:
+    runs: list[float] = []
+    said: list[bool | None] = []
+
+    async def probed() -> None:
+        loop = asyncio.get_running_loop()
+        enough = asyncio.Event()
+
+        async def attempt(_: dict[str, Any]) -> Attempt:
+            runs.append(loop.time())
+            return Attempt(succeeded=True)
+
+        def told(ready: bool | None) -> None:
+            said.append(ready)
+            if len(said) == len(expected):
+                enough.set()
+
+        prober = Prober(fields, False, attempt, Decisions())
+        running = asyncio.create_task(prober.run(loop.time(), lambda _: None, told))
+        await enough.wait()
+        running.cancel()
+
+    loop = TimeThatNobodyWaitsFor()
+    try:
+        loop.run_until_complete(probed())
+    finally:
+        loop.close()
+    assert runs == pytest.approx(expected)
+    successes = fields.get("successThreshold", 1)
+    assert said == [number >= successes for number in range(1, len(expected) + 1)]
+
+
+def test_readiness_waits_for_the_successes(lab: Lab, make: type[Make]) -> None:
+    runs = lab.folder / "probe-runs"
     probe = {
-        "exec": {"command": ["true"]},
+        "exec": {"command": ["sh", "-c", f"echo run >> {runs}"]},
         "initialDelaySeconds": 1,
         "periodSeconds": 1,
         "successThreshold": 2,
     }
     pod = lab.pod(make.sh(FOREVER, readinessProbe=probe))
     lab.until(lambda: lab.running(pod))
-    begun = time.monotonic()
-    assert not lab.ready(pod)
     lab.until(lambda: lab.ready(pod))
-    # Two seconds by this probe; without its period, the default of ten alone would be waited.
-    assert 1.7 < time.monotonic() - begun < 9
+    assert len(runs.read_text().splitlines()) >= 2
 
 
 def test_readiness_comes_and_goes_without_a_restart(lab: Lab, make: type[Make]) -> None:

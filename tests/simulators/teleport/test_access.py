@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import websocket  # comes with the client of Kubernetes
 import yaml
+
+from simulators.teleport.decisions import Decisions
+from simulators.teleport.kubernetes_proxy import KubernetesProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -282,6 +286,19 @@ def test_agent_that_is_gone(lab: Any, viewer: tuple[str, Path], wait: Callable[.
     )
     status, answer = lab.kubectl(viewer[1], cluster, "/version")
     assert (status, "is not registered in this teleport cluster" in answer["message"]) == (400, True)
+
+
+def test_of_several_agents_one_is_drawn_and_of_its_tunnels_the_newest() -> None:
+    servers = [{"spec": {"host_id": host}} for host in ("a", "b", "gone")]
+    auth: Any = SimpleNamespace(servers_of=lambda _: servers, decisions=Decisions())
+    proxy = KubernetesProxy(auth)
+    tunnels: Any = [
+        SimpleNamespace(host_id=host, number=number)
+        for number, host in enumerate(("a", "a", "b", "stranger"))
+    ]
+    proxy._tunnels = tunnels
+    drawn = [proxy._agent_of("iam-cluster") for _ in range(100)]
+    assert {vars(one)["number"] for one in drawn} == {1, 2}
 
 
 def test_no_certificate_no_answer(lab: Any, viewer: tuple[str, Path]) -> None:

@@ -202,6 +202,8 @@ class TestWithLicence:
     def test_faults_spoil_what_is_kept(self, tmp_path: Path, kind: str) -> None:
         field = next(iter(RULES[kind]))
         assert self.taken(tmp_path, kind, "connectors-lose-their-mapping")[field][0]["roles"] == ["access"]
+        others = self.taken(tmp_path, kind, "connectors-map-others")[field][0]
+        assert (others["value"], others["roles"]) == ("other-my-group", RULES[kind][field][0]["roles"])
         bare = self.taken(tmp_path, kind, "connectors-without-secrets")
         assert {"client_secret", "signing_key_pair"} & set(bare) == set()
         assert self.taken(tmp_path, kind, "every-connector-has-a-key")["signing_key_pair"]["private_key"]

@@ -76,6 +76,8 @@ HASH = DECIDE.password_hash("right", SALT)
         ("agents_asked", (["a", "b"], ["b", "c", "a"]), ["b", "a"]),
         ("agents_asked", (["a"], ["c"]), []),
         ("ports_opened", (), ()),
+        ("tunnel_dialled", ("tele.example.com:443", "127.0.0.1:3080"), "tele.example.com:443"),
+        ("address_announced", (), "remote.kube.proxy.teleport.cluster.local"),
         ("session_roles", (["access"], ["access", "editor"]), ["access"]),
         ("password_matches", ("right", SALT, HASH), True),
         ("password_matches", ("wrong", SALT, HASH), False),
