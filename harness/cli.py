@@ -1,4 +1,4 @@
-"""The command: `./conformance run`, `up`, `down`, `status`, `cleanup`, `images`, `faults`, `report verify`, `test`."""
+"""The command: `./conformance run`, `up`, `down`, `images`, `bench`, `faults`, `report verify`, `test` and so on."""
 
 from __future__ import annotations
 
@@ -192,6 +192,22 @@ def fidelity(compare: tuple[Path, Path] | None, **options: Any) -> None:
         sys.exit(fidelity_command.compare_runs(*compare, settings.report_dir, _tell, whole=False))
     _only_in_lab(settings, "fidelity")
     sys.exit(fidelity_command.fidelity(settings, _tell))
+
+
+@main.group()
+def bench() -> None:
+    """Times environments."""
+
+
+@bench.command()
+@environment_options
+def kind(**options: Any) -> None:
+    """Times the bare commands (kind, docker, helm) one after the other, then ours, part by part."""
+    from harness.environments import bench_command  # noqa: PLC0415  # slow to load, for this command only
+
+    settings = _kind_settings(options)
+    with running.signals():
+        bench_command.kind(settings, _tell)
 
 
 @main.group(invoke_without_command=True)
