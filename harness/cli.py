@@ -190,7 +190,12 @@ def fidelity(compare: tuple[Path, Path] | None, **options: Any) -> None:
     settings = _settings(options)
     if compare:
         sys.exit(fidelity_command.compare_runs(*compare, settings.report_dir, _tell, whole=False))
-    _only_in_lab(settings, "fidelity")
+    if settings.env != "lab":
+        raise UsageError(
+            expected="env lab with `fidelity`, which makes a simulated lab and a real one",
+            seen=f"env {settings.env} from {settings.source('env')}",
+            remedy="leave --env out; for two runs that were made there is --compare",
+        )
     sys.exit(fidelity_command.fidelity(settings, _tell))
 
 
@@ -242,7 +247,6 @@ def faults(  # click passes each option
     """
     if context.invoked_subcommand is None:
         settings = _settings(options)
-        _only_in_lab(settings, "faults")
         wanted = faults_command.Wanted(
             names=names,
             seed=seed,
@@ -323,17 +327,6 @@ def _settings(options: dict[str, Any]) -> settings_.Settings:
 def _kind_settings(options: dict[str, Any]) -> settings_.Settings:
     """Settings of env kind, which needs not be named: nothing else has images."""
     return _settings({**options, "env": options["env"] or "kind"})
-
-
-def _only_in_lab(settings: settings_.Settings, command: str) -> None:
-    """These commands make several environments, which they know to make in the lab only."""
-    if settings.env != "lab":
-        raise UsageError(
-            expected=f"env lab with `{command}`",
-            seen=f"env {settings.env} from {settings.source('env')}",
-            remedy="leave --env out; for one fault in env kind there is `run --env kind --fault NAME`, for two "
-            "runs that were made `fidelity --compare`",
-        )
 
 
 def _images_command() -> ModuleType:

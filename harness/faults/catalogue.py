@@ -124,7 +124,7 @@ def check_fault(settings: Settings) -> None:
             seen=f"unknown fault {name!r} from {settings.source('fault')}",
             remedy=f"did you mean {nearest[0]}?" if nearest else "choose one of the list",
         )
-    imitated = _real(settings)
+    imitated = real_parts(settings)
     real = imitated.get(fault.component) or imitated.get(fault.decision)
     if real is not None:
         raise UsageError(
@@ -134,7 +134,7 @@ def check_fault(settings: Settings) -> None:
         )
 
 
-def _real(settings: Settings) -> dict[str, object]:
+def real_parts(settings: Settings) -> dict[str, object]:
     """What is real of components and decisions that simulators imitate; env kind simulates nothing but AWS."""
     if settings.env == "kind":
         return {
@@ -154,7 +154,13 @@ def _real(settings: Settings) -> dict[str, object]:
 
 def _check_misconfiguration(name: str, settings: Settings) -> None:
     component = MISCONFIGURATIONS[name].component
-    if _real(settings)[component] is None:
+    if settings.env == "kind" and not MISCONFIGURATIONS[name].fits_images:
+        raise UsageError(
+            expected="a bad configuration of the chart, of tctl or of tsh: `teleport` is an image with kind",
+            seen=name,
+            remedy="choose another, or try it in the lab (leave --env out)",
+        )
+    if real_parts(settings)[component] is None:
         raise UsageError(
             expected=f"a real {component} for fault {name}",
             seen="a simulated one",

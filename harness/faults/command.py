@@ -7,6 +7,7 @@ import shutil
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.errors import EnvironmentBroken
@@ -14,20 +15,26 @@ from harness.core.files import write_atomically
 from harness.core.settings import Settings
 from harness.core.verdicts import Verdict
 from harness.faults import labs, plan, prove, shown, touched
-from harness.faults.catalogue import CATALOGUE, FAULTS, NOT_APPLICABLE, OTHERWISE
+from harness.faults.catalogue import CATALOGUE, FAULTS, NOT_APPLICABLE, OTHERWISE, real_parts
 from harness.faults.matrix import Matrix
 from harness.faults.page import page
 from harness.faults.touched import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from harness.faults.catalogue import Fault
     from harness.faults.plan import Subject, Trial
 
 MATRIX_NAME = "faults.json"
 PAGE_NAME = "faults.html"
+MADE_OF = (
+    *("env", "teleport", "control_plane", "chart", "helm", "kubectl", "guide_edition", "simulated_teleport"),
+    *("teleport_image", "node_image", "agent_image", "aws_backend", "localstack_image", "gateway_image"),
+    *("webhook_image", "licence", "registry_secret", "kind"),
+)
+"""Settings that an environment is made of."""
+
 SAMPLE = 6
 """Pairs of fault and scenario that are tried at each change beside what it touches: a minute or two."""
 
@@ -93,7 +100,7 @@ def faults(
         UsageError: A fault is unknown.
     """
     began = time.monotonic()
-    known = prove.chosen(FAULTS, wanted.names, _real(settings))
+    known = prove.chosen(FAULTS, wanted.names, _real(settings), images=settings.env == "kind")
     runs = _Runs(settings, wanted, ways)
     excluded: dict[str, str] = {}
     if wanted.change is not None:
@@ -117,7 +124,7 @@ def faults(
     matrix = Matrix(subjects, excluded, rows, untried, _otherwise(excluded), facts)
     if wanted.record is not None:
         day = datetime.now(UTC).date().isoformat()
-        new = shown.notes(matrix.pairs(), shown.environment(_real(settings)), day)
+        new = shown.notes(matrix.pairs(), shown.environment(settings.env, _real(settings)), day)
         write_atomically(wanted.record, shown.merged(wanted.record.read_text(encoding="utf-8"), new))
     return _conclude(matrix, settings.report_dir.resolve(), ways.tell)
 
@@ -170,25 +177,17 @@ def _conclude(matrix: Matrix, folder: Path, tell: Callable[[str], None]) -> int:
 
 
 def _real(settings: Settings) -> tuple[str, ...]:
-    given = {"apiserver": settings.control_plane, "teleport": settings.teleport, "chart": settings.chart}
-    return tuple(component for component, program in given.items() if program is not None)
+    return tuple(part for part, what in real_parts(settings).items() if what is not None)
 
 
 class _Runs:
     """Runs of the suite, each in a lab and a folder of its own."""
 
     def __init__(self, settings: Settings, wanted: Wanted, ways: Ways) -> None:
-        programs = {
-            name: path and path.resolve()
-            for name in ("teleport", "control_plane", "chart", "helm", "kubectl")
-            for path in (getattr(settings, name),)
-        }
+        chosen = {name: getattr(settings, name) for name in MADE_OF}
+        files = {name: value.resolve() for name, value in chosen.items() if isinstance(value, Path)}
         # Of the user's choices those that an environment is made of; whatever else has its default.
-        self._settings = Settings(
-            **programs,
-            guide_edition=settings.guide_edition,
-            simulated_teleport=settings.simulated_teleport,
-        )
+        self._settings = Settings(**{**chosen, **files})
         self._wanted = wanted
         self._ways = ways
         self._folder = settings.report_dir.resolve() / "labs"

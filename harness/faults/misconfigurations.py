@@ -46,6 +46,11 @@ class Misconfiguration:
     at: tuple[tuple[str, str], ...] = ()
 
     @property
+    def fits_images(self) -> bool:
+        """Whether it can be made where `teleport` runs from an image, so that no script takes its place."""
+        return self.program is None or self.program["name"] != "teleport"
+
+    @property
     def component(self) -> str:
         """What has to be real for it: `chart` or `teleport`."""
         return "chart" if self.chart else "teleport"

@@ -130,20 +130,24 @@ def _side_by_side(labs: int, runs: Runs) -> Iterator[ThreadPoolExecutor]:
             raise
 
 
-def chosen(faults: Iterable[Fault], names: Sequence[str], real: Sequence[str]) -> list[Fault]:
+def chosen(
+    faults: Iterable[Fault], names: Sequence[str], real: Sequence[str], *, images: bool = False
+) -> list[Fault]:
     """The faults to try: those named, or all that there can be where some components are real.
 
     Args:
         faults: Of simulators and clients.
         names: The user's choice; all where there are none.
-        real: Components that are real: what is wrong with these is a misconfiguration.
+        real: Components that are real, and decisions of one that is not: what is wrong with these is a
+            misconfiguration.
+        images: Whether real programs run from images.
 
     Raises:
         UsageError: A name is unknown.
     """
     known = {fault.name: fault for fault in faults}
     for wrong in MISCONFIGURATIONS.values():
-        if wrong.component in real:
+        if wrong.component in real and (wrong.fits_images or not images):
             known[wrong.name] = Fault(
                 wrong.name, "real", wrong.decision, wrong.claims, wrong.scenarios, wrong.text, at=wrong.at
             )
@@ -154,6 +158,9 @@ def chosen(faults: Iterable[Fault], names: Sequence[str], real: Sequence[str]) -
                 seen=f"unknown fault {name!r}",
                 remedy="choose one of the list",
             )
-    return [
-        fault for name, fault in known.items() if fault.component not in real and (name in names or not names)
-    ]
+
+    def is_simulated(fault: Fault) -> bool:
+        # What is wrong on purpose with a real program is called after it.
+        return fault.component == "real" or not {fault.component, fault.decision} & set(real)
+
+    return [fault for name, fault in known.items() if is_simulated(fault) and (name in names or not names)]

@@ -13,12 +13,15 @@ SAME = ("environment", "scenario", "by")
 """What two notes have in common of which the later one counts."""
 
 
-def environment(real: Sequence[str]) -> str:
-    """Name of the environment that labs of these real components are.
+def environment(env: str, real: Sequence[str]) -> str:
+    """Name of the environment that faults were tried in.
 
     Args:
-        real: Of `apiserver`, `teleport` and `chart`.
+        env: `lab` or `kind`.
+        real: In the lab, of `apiserver`, `teleport` and `chart`.
     """
+    if env != "lab":
+        return env
     return {0: "lab-simulated", 3: "lab-real"}.get(len(real), "lab-mixed")
 
 

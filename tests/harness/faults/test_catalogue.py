@@ -184,8 +184,13 @@ def test_in_env_kind_only_aws_is_simulated(fault: str) -> None:
         check_fault(load({**of_kind, "fault": fault}, {}))
     aws = next(one.name for one in FAULTS if one.component == "aws")
     check_fault(load({**of_kind, "fault": aws}, {}))
-    for wrong in MISCONFIGURATIONS:
+    made = [name for name, wrong in MISCONFIGURATIONS.items() if wrong.fits_images]
+    assert len(made) >= 12
+    for wrong in made:
         check_fault(load({**of_kind, "fault": wrong}, {}))
+    for wrong in MISCONFIGURATIONS.keys() - made:
+        with pytest.raises(UsageError, match="`teleport` is an image"):
+            check_fault(load({**of_kind, "fault": wrong}, {}))
 
 
 def test_the_official_webhook_does_not_misbehave() -> None:

@@ -16,6 +16,7 @@ from harness.faults import command, labs, plan, prove, shown, touched
 from harness.faults.catalogue import CATALOGUE as CATALOGUE_FILE
 from harness.faults.catalogue import FAULTS, Fault
 from harness.faults.matrix import Matrix, Outcome, row
+from harness.faults.misconfigurations import MISCONFIGURATIONS
 from harness.faults.page import page
 
 if TYPE_CHECKING:
@@ -658,15 +659,31 @@ class TestCommand:
         assert seen["day"] > "2026"
 
     @pytest.mark.parametrize(
-        ("real", "where"),
+        ("env", "real", "where"),
         [
-            ([], "lab-simulated"),
-            (["teleport"], "lab-mixed"),
-            (["apiserver", "teleport", "chart"], "lab-real"),
+            ("lab", [], "lab-simulated"),
+            ("lab", ["teleport"], "lab-mixed"),
+            ("lab", ["apiserver", "teleport", "chart"], "lab-real"),
+            ("kind", ["apiserver", "kubelet", "teleport", "chart"], "kind"),
         ],
     )
-    def test_notes_name_the_environment(self, real: list[str], where: str) -> None:
-        assert shown.environment(real) == where
+    def test_notes_name_the_environment(self, env: str, real: list[str], where: str) -> None:
+        assert shown.environment(env, real) == where
+
+    def test_of_images_no_program_is_wrapped(self) -> None:
+        of_kind = ("apiserver", "kubelet", "teleport", "chart")
+        programs, images = (
+            {fault.name for fault in prove.chosen(FAULTS, (), of_kind, images=images)}
+            for images in (False, True)
+        )
+        assert programs - images == {
+            name for name, wrong in MISCONFIGURATIONS.items() if not wrong.fits_images
+        }
+        assert {fault.name for fault in FAULTS if fault.component == "aws"} <= images
+
+    def test_an_official_webhook_has_no_fault(self) -> None:
+        real = ("apiserver", "kubelet", "teleport", "chart", "webhook_injects")
+        assert "webhook-injects-nothing" not in {fault.name for fault in prove.chosen(FAULTS, (), real)}
 
     def test_a_touched_fault_without_a_victim_is_1(
         self, tried: Command, monkeypatch: pytest.MonkeyPatch
