@@ -159,9 +159,9 @@ class Connectors:
         """Signs in a member of a mapped team, attribute or claim by the identity provider; the roles given.
 
         Raises:
-            NotApplicable: Always: the lab has no identity provider.
+            NotApplicable: Always: this environment has no identity provider.
         """
-        raise NotApplicable(NotApplicableCode.NO_IDENTITY_PROVIDER, "the lab has no identity provider")
+        raise NotApplicable(NotApplicableCode.NO_IDENTITY_PROVIDER, "this environment has no identity provider")
 
     def _name(self, kind: Provider) -> str:
         return {"github": self.names.github, "saml": self.names.saml, "oidc": self.names.oidc}[kind]
