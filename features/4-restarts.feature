@@ -25,3 +25,15 @@ Feature: How it works. The identity is kept
     When the agent's pod is deleted
     Then the agent serves again as the same host without a new join
     And the restart made no AWS call
+
+  @id:how.restart-node @guide:how.identity-reused @alone @needs:restart-node
+  Scenario: An agent whose node is restarted serves again as the same host
+    When the agent's node is restarted
+    Then the agent serves again as the same host without a new join
+    And the restart made no AWS call
+
+  @id:how.restart-teleport @guide:how.identity-reused @alone @needs:stop-teleport
+  Scenario: An agent that had to do without Teleport for a while serves again as the same host
+    When Teleport is away for a while
+    Then the agent serves again as the same host without a new join
+    And the agent made no AWS call meanwhile

@@ -338,10 +338,12 @@ def _images_command() -> ModuleType:
 def _end(found: Path) -> None:
     leftovers = environments.end(found)
     if leftovers:
+        reasons = dict.fromkeys(leftover.reason for leftover in leftovers)
         raise EnvironmentBroken(
             expected=f"nothing to be left of {found.name}",
-            seen="; ".join(environments.described(leftovers)),
-            remedy=f"remove it by hand, then {found}",
+            seen=f"{len(leftovers)} things that could not be removed: {'; '.join(reasons)}",
+            # The folder has the ledger, without which nobody knows what is left.
+            remedy=f"mend what is said and repeat the command; {found} goes last, by itself",
         )
     _tell(f"{found.name}: removed")
 

@@ -432,6 +432,12 @@ class Agent(Protocol):
     def answering(self, hosts: Collection[str]) -> Sequence[str]:
         """Host ids of the agents that answer the signed-in user, who asks until each of these has answered."""
 
+    def lose_node(self, away: AbstractContextManager[None]) -> Restarted:
+        """Has the agent's node away for a block, and waits for what shows that the agent works again on it."""
+
+    def lose_teleport(self, away: AbstractContextManager[None]) -> Restarted:
+        """Has Teleport away until the agent tried in vain, and waits for what shows that it works again."""
+
     def stop(self) -> None:
         """Ends the agent for good, what it registered left behind."""
 
@@ -600,6 +606,16 @@ class Connectors(Protocol):
 
     def sign_in(self) -> Sequence[str]:
         """Signs in a member of a mapped team, attribute or claim by the identity provider; the roles given."""
+
+
+class Disruption(Protocol):
+    """What an environment can stop of its own; it runs as before when the block ends, whatever became of it."""
+
+    def teleport_away(self) -> AbstractContextManager[None]:
+        """Auth and Proxy Service are stopped; started again, with their data (capability `stop-teleport`)."""
+
+    def node_away(self) -> AbstractContextManager[None]:
+        """The agent's node is stopped; started again (capability `restart-node`)."""
 
 
 class Environment(Protocol):

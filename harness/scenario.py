@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         Cluster,
         Connectors,
         Description,
+        Disruption,
+        Restarted,
         Roles,
         Teleport,
         Workstation,
@@ -155,6 +157,7 @@ class Scenario:
         connectors: Of identity providers.
         description: The environment it runs in.
         beside: Gives the same ports, bound to other names, in the same home.
+        disruption: Of the environment, where it can be disrupted.
     """
 
     id: str
@@ -168,6 +171,7 @@ class Scenario:
     connectors: Connectors
     description: Description = field(repr=False)
     beside: Beside = field(repr=False, default=_nothing_beside)
+    disruption: Disruption | None = field(repr=False, default=None)
 
     # Arrangements, through APIs
 
@@ -261,6 +265,26 @@ class Scenario:
         """Removes the joining token, which is there, and sees that it is gone."""
         self.token()
         self.teleport.remove(f"token/{self.names.token}", wait=True)
+
+    # What happens to the environment
+
+    def restart_node(self) -> Restarted:
+        """The agent's node is stopped and started; what is known of the agent afterwards."""
+        return self.agent.lose_node(self._disruption.node_away())
+
+    def miss_teleport(self) -> Restarted:
+        """Teleport is away for a while; what is known of the agent afterwards."""
+        return self.agent.lose_teleport(self._disruption.teleport_away())
+
+    @property
+    def _disruption(self) -> Disruption:
+        if self.disruption is None:
+            raise EnvironmentBroken(
+                expected="an environment whose parts can be stopped and started again",
+                seen=f"{self.description.name}, which offers nothing of the kind",
+                remedy="the scenario wants a tag @needs: for it",
+            )
+        return self.disruption
 
     # What the oracles show, in the guide's words
 

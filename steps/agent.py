@@ -27,6 +27,16 @@ def delete_pod(scenario: Scenario) -> Restarted:
     return scenario.agent.restart()
 
 
+@when("the agent's node is restarted", target_fixture="outcome")
+def restart_node(scenario: Scenario) -> Restarted:
+    return scenario.restart_node()
+
+
+@when("Teleport is away for a while", target_fixture="outcome")
+def miss_teleport(scenario: Scenario) -> Restarted:
+    return scenario.miss_teleport()
+
+
 @then("the agent has joined by IAM")
 def joined(scenario: Scenario) -> None:
     assert scenario.joined_by() == ({"iam"}, scenario.teleport.version)
@@ -95,5 +105,6 @@ def same_host(outcome: Restarted) -> None:
 
 
 @then("the restart made no AWS call")
+@then("the agent made no AWS call meanwhile")
 def no_aws_call(scenario: Scenario, outcome: Restarted) -> None:
     assert len(scenario.agent.stays_off_aws(outcome)) == 0

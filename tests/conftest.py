@@ -14,6 +14,7 @@ from harness.environment import (
     Component,
     Connectors,
     Description,
+    Disruption,
     Roles,
     Teleport,
     Workstation,
@@ -41,6 +42,7 @@ def build(**answers: Any) -> Scenario:
         ),
         "roles": create_autospec(Roles, instance=True, kubernetes_user="kubernetes-alice"),
         "connectors": create_autospec(Connectors, instance=True),
+        "disruption": create_autospec(Disruption, instance=True),
     }
     for path, answer in answers.items():
         port, name, *each = path.split("__")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.adapters import processes, sockets
@@ -12,6 +14,8 @@ from harness.adapters.agent_readings import (
     READY_SECONDS,
     AgentReadings,
     answers,
+    container_id,
+    is_ready,
 )
 from harness.adapters.teleport import newest
 from harness.core.errors import NotObserved
@@ -20,6 +24,7 @@ from harness.environment import Refusal, Restarted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from harness.adapters.agent_readings import SocketsReader
     from harness.adapters.aws import Account
@@ -40,10 +45,34 @@ AFTERWARDS_SECONDS = 1.0
 UNINSTALL_SECONDS = 90.0
 """Budget for `helm uninstall` with its hook Job; 6 s were seen."""
 
+BACK_OFF_SECONDS = 120.0
+"""Budget for the agent's container to run again after its node does: 33 s were seen, 10 s of them the kubelet's
+back-off, which doubles each time."""
+
+AWAY_SECONDS = 15.0
+"""How long Teleport is away at least: an agent tells within a second or three that its connections ended."""
+
+TRIES_SECONDS = 60.0
+"""Budget for it to tell that it could not connect again either; 20 s were seen."""
+
+RECONNECT_SECONDS = 180.0
+"""Budget for an agent that did without Teleport to renew its server: it waits longer from try to try; 40 s were
+seen after 25 s without."""
+
 TIMES_ASKED = 20
 """How often a user asks, to be answered by each of several agents."""
 
 TOKEN_AUDIENCE = "sts.amazonaws.com"  # noqa: S105  # an audience is no secret
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What is known of an agent before something happens to it."""
+
+    host_id: str
+    pod: str
+    mark: int
+    joins: int
 
 
 class Agent(AgentReadings):
@@ -181,36 +210,109 @@ class Agent(AgentReadings):
         Raises:
             NotObserved: The new pod did not become ready, or the server or a routed call did not follow.
         """
-        before = self.pod()
-        host_id_before = self.host_id()
-        mark = self._account.mark()
-        joins_before = len(self._joined_so_far())
+        before = self._before()
         self._api.delete(self._pod_path)
-        uid_before = before["metadata"]["uid"]
         eventually(
             lambda: (self._api.get(self._pod_path) or {}).get("metadata", {}).get("uid"),
-            lambda uid: uid != uid_before,
+            lambda uid: uid != before.pod,
             expected=f"pod {self.names.release}-0 to go",
             within=READY_SECONDS,
         )
-        known = newest(self._teleport.kube_servers(), host_id_before)
-        expiry = str(known["metadata"]["expires"]) if known else ""
-        pod = self.ready(other_than=uid_before)
+        expiry = self._expiry(before.host_id)
+        return self._works_again(before, expiry, self.ready(other_than=before.pod))
+
+    def lose_node(self, away: AbstractContextManager[None]) -> Restarted:
+        """Has the agent's node away for a block, and waits for what shows that the agent works again on it.
+
+        Its pod stays the same one; its container is another.
+
+        Raises:
+            NotObserved: It was not started again and ready, or the server or a routed call did not follow.
+        """
+        before = self._before()
+        known = container_id(self.pod())
+        expiry = self._expiry(before.host_id)
+        with away:
+            pass
+        # What is started before cluster DNS answers ends, and Kubernetes then takes its time: no sign of hopelessness.
+        pod = eventually(
+            lambda: self._api.get(self._pod_path) or {},
+            lambda seen: is_ready(seen) and container_id(seen) not in ("", known),
+            expected=f"pod {self.names.release}-0 to be started again and ready",
+            within=BACK_OFF_SECONDS,
+            last_words=self.last_error,
+        )
+        return self._works_again(before, expiry, pod)
+
+    def lose_teleport(self, away: AbstractContextManager[None]) -> Restarted:
+        """Has Teleport away until the agent tried in vain, and waits for what shows that it works again.
+
+        Raises:
+            NotObserved: The agent told nothing of it, is not ready, or the server or a routed call did not follow.
+        """
+        before = self._before()
+        expiry = self._expiry(before.host_id)
+        known = len(self.troubles())
+        with away:
+            self._tries_in_vain(known)
+        return self._works_again(before, expiry, self.ready(), within=RECONNECT_SECONDS)
+
+    def _tries_in_vain(self, known: int) -> None:
+        """Waits until the agent tells of trouble that it did not have at once, when its connections ended.
+
+        Args:
+            known: Lines of its log that told of trouble before.
+        """
+        began = time.monotonic()
+        told, counted = 0.0, known
+
+        def seconds_until_told() -> float:
+            nonlocal told, counted
+            if (seen := len(self.troubles())) != counted:
+                told, counted = time.monotonic() - began, seen
+            return told
+
+        eventually(
+            seconds_until_told,
+            lambda seconds: seconds > AWAY_SECONDS,
+            expected=f"the agent to tell of trouble {AWAY_SECONDS:g} s after Teleport went away",
+            within=TRIES_SECONDS,
+            last_words=self.last_error,
+        )
+
+    def _before(self) -> _Before:
+        """What is known of the agent before something happens to it."""
+        pod = self.pod()
+        return _Before(
+            host_id=self.host_id(),
+            pod=str(pod["metadata"]["uid"]),
+            mark=self._account.mark(),
+            joins=len(self._joined_so_far()),
+        )
+
+    def _expiry(self, host_id: str) -> str:
+        known = newest(self._teleport.kube_servers(), host_id)
+        return str(known["metadata"]["expires"]) if known else ""
+
+    def _works_again(
+        self, before: _Before, expiry: str, pod: JSON, *, within: float | None = None
+    ) -> Restarted:
+        """Waits until the agent has renewed its server, and served a call."""
         server = eventually(
             lambda: self._renewed(expiry),
             lambda found: found is not None,
             expected=f"kube_server of {self.names.cluster} to be renewed after the pod's start",
-            within=JOIN_SECONDS,
+            within=within or JOIN_SECONDS,
             last_words=self.last_error,
         )
         served_by = self.served_by()
         return Restarted(
-            host_id_before=host_id_before,
+            host_id_before=before.host_id,
             host_id=str(server["spec"]["host_id"]) if server else "",
-            pod_before=uid_before,
+            pod_before=before.pod,
             pod=pod["metadata"]["uid"],
-            mark=mark,
-            joins=tuple(self._joined_so_far()[joins_before:]),
+            mark=before.mark,
+            joins=tuple(self._joined_so_far()[before.joins :]),
             served_by=served_by,
         )
 
@@ -227,7 +329,7 @@ class Agent(AgentReadings):
         return stays(
             lambda: self._account.calls(after=restarted.mark),
             lambda calls: len(calls) == 0,
-            expected=f"no AWS call of role {self.names.role} since its pod was deleted",
+            expected=f"no AWS call of role {self.names.role} since the restart began",
             budget=AFTERWARDS_SECONDS,
             control=CanaryCall(self, self._account, restarted.mark),
         )

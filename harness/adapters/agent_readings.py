@@ -339,8 +339,12 @@ class AgentReadings:
 
     def last_error(self) -> str:
         """The last line of the agent's log that tells of trouble, or an empty text."""
-        lines = [line for line in self.log().splitlines() if _TROUBLE.search(line)]
+        lines = self.troubles()
         return lines[-1].strip() if lines else ""
+
+    def troubles(self) -> list[str]:
+        """Lines of the agent's log that tell of trouble, oldest first."""
+        return [line for line in self.log().splitlines() if _TROUBLE.search(line)]
 
     def _facts(self) -> _Facts:
         state = self._state()
@@ -394,6 +398,22 @@ def answers(calls: Sequence[JSON]) -> list[tuple[str, str]]:
     return [(str(call["answer"]["account"]), str(call["answer"]["arn"])) for call in calls]
 
 
+def is_ready(pod: JSON) -> bool:
+    """Whether a pod is ready."""
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)
+
+
+def container_id(pod: JSON) -> str:
+    """Id of the agent's container in its pod; another one after each start, empty while there is none."""
+    found = [
+        status.get("containerID", "")
+        for status in pod.get("status", {}).get("containerStatuses", [])
+        if status.get("name") == "teleport"
+    ]
+    return str(found[0]) if found else ""
+
+
 def _enabled(section: object) -> bool:
     return isinstance(section, dict) and str(section.get("enabled", "no")).lower() in {"yes", "true", "on"}
 
@@ -406,7 +426,7 @@ def _summary(pod: JSON) -> dict[str, Any]:
         "uid": metadata.get("uid", ""),
         "deleted": "deletionTimestamp" in metadata,
         "phase": status.get("phase", "absent"),
-        "ready": any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", [])),
+        "ready": is_ready(pod),
         "containers": [container.get("state", {}) for container in status.get("containerStatuses", [])],
     }
 

@@ -161,7 +161,9 @@ class Connectors:
         Raises:
             NotApplicable: Always: this environment has no identity provider.
         """
-        raise NotApplicable(NotApplicableCode.NO_IDENTITY_PROVIDER, "this environment has no identity provider")
+        raise NotApplicable(
+            NotApplicableCode.NO_IDENTITY_PROVIDER, "this environment has no identity provider"
+        )
 
     def _name(self, kind: Provider) -> str:
         return {"github": self.names.github, "saml": self.names.saml, "oidc": self.names.oidc}[kind]

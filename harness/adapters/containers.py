@@ -16,6 +16,7 @@ import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import docker
 import docker.errors
@@ -43,6 +44,9 @@ CALL_SECONDS = 60.0
 
 ANSWER_SECONDS = 10.0
 """Budget for the engine's first answer; one that hangs is to be told of soon."""
+
+STOP_SECONDS = 15
+"""What a container's program has to end before it is killed, as a whole number; a node took 6 s."""
 
 PORT_SECONDS = 10.0
 """Budget for the engine to publish a port of a container that runs."""
@@ -90,6 +94,12 @@ def connect() -> docker.DockerClient:
         EnvironmentBroken: None answers.
     """
     where = endpoint()
+    if where is not None and not _is_local(where):
+        raise EnvironmentBroken(
+            expected="a Docker engine on this machine, which shares folders and loopback ports with it",
+            seen=f"one at {where}",
+            remedy="choose a local one by DOCKER_HOST or `docker context use`, or use the lab: leave --env out",
+        )
     variables = {**os.environ, **({"DOCKER_HOST": where} if where else {})}
     try:
         _knock(where or _DEFAULT_ENDPOINT)
@@ -104,6 +114,29 @@ def connect() -> docker.DockerClient:
             "Without Docker, use the lab: leave --env out",
         ) from error
     return client
+
+
+def check_users(client: docker.DockerClient) -> None:
+    """Checks that a user of a container is the same user on this machine, whose folders the containers share.
+
+    Raises:
+        EnvironmentBroken: The engine is rootless, or maps users.
+    """
+    options: list[str] = client.info().get("SecurityOptions") or []
+    for name, what in (("rootless", "it runs without root"), ("userns", "it maps users (userns-remap)")):
+        if any(f"name={name}" in option.split(",") for option in options):
+            raise EnvironmentBroken(
+                expected="a Docker engine in whose containers this user owns the same files as outside",
+                seen=f"{what}: {', '.join(options)}",
+                remedy="choose another engine by DOCKER_HOST or `docker context use`; the lab needs none: leave "
+                "--env out",
+            )
+
+
+def _is_local(where: str) -> bool:
+    """Whether an engine's address is one of this machine."""
+    parts = urlsplit(where)
+    return parts.scheme == "unix" or parts.hostname in {"localhost", "127.0.0.1", "::1"}
 
 
 def _knock(where: str) -> None:
@@ -126,6 +159,8 @@ class Wanted:
         environment: Its variables.
         folders: Folders and files of the host, mounted at the same path, and whether it may write there.
         ports: Container ports to publish on loopback, at ports of the engine's choice.
+        published: Container ports to publish at loopback ports chosen beforehand: the engine's choice is another
+            one after each start.
         aliases: Names by which others on the run's network find it.
         user: User and group ids that it runs as; the caller's where not given.
         working_dir: Where it starts.
@@ -138,6 +173,7 @@ class Wanted:
     environment: Mapping[str, str] = field(default_factory=dict)
     folders: Mapping[Path, bool] = field(default_factory=dict)
     ports: Sequence[int] = ()
+    published: Mapping[int, int] = field(default_factory=dict)
     aliases: Sequence[str] = ()
     user: str | None = None
     working_dir: str | None = None
@@ -152,7 +188,12 @@ class Container:
         self.name = name
 
     def _found(self) -> Any:
-        return self._client.containers.get(self.name)
+        try:
+            return self._client.containers.get(self.name)
+        except _GONE:
+            raise
+        except _BROKEN as error:
+            raise _no_answer(error) from error
 
     def address(self, port: int) -> str:
         """Loopback `host:port` at which a container port is published.
@@ -182,10 +223,25 @@ class Container:
         killed = " (out of memory)" if state.get("OOMKilled") else ""
         return f"exit status {state['ExitCode']}{killed} {state.get('Error', '')}".strip()
 
+    def started(self) -> str:
+        """When it was started last, as the engine writes it.
+
+        Raises:
+            EnvironmentBroken: It is gone, or the engine does not answer.
+        """
+        try:
+            return str(self._found().attrs["State"]["StartedAt"])
+        except _GONE as error:
+            raise EnvironmentBroken(
+                expected=f"container {self.name} to be there", seen="it is gone", remedy="was it removed?"
+            ) from error
+
     def log(self, lines: int | None = None) -> str:
         """What it printed; its last lines only, where a number is given."""
         try:
             text: bytes = self._found().logs(tail="all" if lines is None else lines)
+        except EnvironmentBroken as error:
+            return f"(no log: {error.seen})"
         except (*_GONE, *_BROKEN) as error:
             return f"(no log: {_brief(error)})"
         return text.decode(errors="replace").strip()
@@ -205,8 +261,32 @@ class Container:
             raise EnvironmentBroken(
                 expected=f"container {self.name} to keep running",
                 seen=f"{ended}; its last words:\n{self.last_words()}",
-                remedy="the report's folder `logs` has its whole log",
+                remedy="after `run`, the report's folder `environment` has its whole log",
             )
+
+    def stop(self) -> None:
+        """Ends its program, which has some seconds for that; it can be started again.
+
+        Raises:
+            EnvironmentBroken: The engine refused.
+        """
+        self._told("stop", lambda found: found.stop(timeout=STOP_SECONDS))
+
+    def start(self) -> None:
+        """Starts it again, the same container with what it had written.
+
+        Raises:
+            EnvironmentBroken: The engine refused.
+        """
+        self._told("start", lambda found: found.start())
+
+    def _told(self, what: str, do: Callable[[Any], None]) -> None:
+        try:
+            do(self._found())
+        except (*_GONE, *_BROKEN) as error:
+            raise EnvironmentBroken(
+                expected=f"container {self.name} to {what}", seen=_brief(error), remedy=_way_out(error)
+            ) from error
 
     def ip(self) -> str:
         """Its address on the run's network."""
@@ -229,7 +309,7 @@ class Engine:
         """
         self.client = connect()
         self.run = run
-        self.network_name = f"conformance-{run}"
+        self.network_name = _network_of(run)
         self._ledger = ledger
 
     @property
@@ -289,7 +369,10 @@ class Engine:
                 labels=self.labels,
                 environment=dict(wanted.environment),
                 mounts=mounts,
-                ports={f"{port}/tcp": ("127.0.0.1", None) for port in wanted.ports},
+                ports={
+                    f"{port}/tcp": ("127.0.0.1", chosen)
+                    for port, chosen in {**dict.fromkeys(wanted.ports), **wanted.published}.items()
+                },
                 user=wanted.user or f"{os.getuid()}:{os.getgid()}",
                 working_dir=wanted.working_dir,
                 network=self.network_name,
@@ -301,6 +384,10 @@ class Engine:
                 dns_search=["."],
                 # An ordinary user serves at 443, in the container's own network namespace.
                 sysctls={"net.ipv4.ip_unprivileged_port_start": "0"},
+                # With SELinux a container may not read the user's folders otherwise.
+                security_opt=["label=disable"],
+                # The proxies of the user's docker config.json lead to the real AWS, and may hold a password.
+                use_config_proxy=False,
                 log_config=LogConfig(type="json-file"),
             )
             made.start()
@@ -316,8 +403,9 @@ class Engine:
 
     def stop_all(self) -> None:
         """Kills every container of the run, so that whoever waits for one is told; removing is the ledger's."""
-        for label in (f"{LABEL}={self.run}", f"{KIND_LABEL}={self.network_name}"):
-            for container in _of(self.client, label):
+        # What there is to tell is why all is stopped, and not that the engine has gone as well.
+        with contextlib.suppress(EnvironmentBroken):
+            for container in _all_of(self.client, self.run, self.network_name):
                 with contextlib.suppress(*_BROKEN):
                     container.kill()
 
@@ -334,12 +422,7 @@ def must_all_be_alive(run: str, cluster: str) -> None:
     """
     client = connect()
     with contextlib.closing(client):
-        try:
-            found = _of(client, f"{LABEL}={run}") + _of(client, f"{KIND_LABEL}={cluster}")
-        except _BROKEN as error:
-            raise EnvironmentBroken(
-                expected="the Docker engine to answer", seen=_brief(error), remedy="is Docker still running?"
-            ) from error
+        found = _all_of(client, run, cluster)
         if not found:
             raise EnvironmentBroken(
                 expected=f"the containers of run {run}",
@@ -356,7 +439,7 @@ def identities(run: str, cluster: str) -> dict[str, str]:
     """Ids of a run's containers and of its cluster's nodes, by name: another one of that name has another id."""
     client = connect()
     with contextlib.closing(client):
-        found = _of(client, f"{LABEL}={run}") + _of(client, f"{KIND_LABEL}={cluster}")
+        found = _all_of(client, run, cluster)
         return {str(container.name): str(container.id) for container in found}
 
 
@@ -421,7 +504,9 @@ def copy_out(client: docker.DockerClient, image: str, path: str, target: Path, *
         EnvironmentBroken: The engine does not have the image, or refused.
     """
     try:
-        container = client.containers.create(image, entrypoint=["/"], labels={LABEL: run})
+        container = client.containers.create(
+            image, entrypoint=["/"], labels={LABEL: run}, use_config_proxy=False
+        )
     except docker.errors.ImageNotFound as error:
         raise missing_images([image]) from error
     except _BROKEN as error:
@@ -464,9 +549,7 @@ def absent(client: docker.DockerClient, images: Sequence[str]) -> list[str]:
         except docker.errors.ImageNotFound:
             missing.append(image)
         except _BROKEN as error:
-            raise EnvironmentBroken(
-                expected="the Docker engine to answer", seen=_brief(error), remedy="is Docker still running?"
-            ) from error
+            raise _no_answer(error) from error
     return missing
 
 
@@ -536,11 +619,20 @@ def undo_container(entry: Entry) -> None:
 
 
 def undo_network(entry: Entry) -> None:
-    """Ledger undo: removes the network that the entry names, if the run made it."""
+    """Ledger undo: removes the network that the entry names, if the run made it, and what is left of the run.
+
+    No entry names a container that was made to copy a file out, and a node may come after its cluster was undone:
+    the engine goes on with what a killed `kind` asked for. The network is the first thing made, and undone last.
+    """
+    run, name = str(entry.what["run"]), str(entry.what["name"])
     client = connect()
     with contextlib.closing(client):
+        # Only of the network that goes by the run: its name is the cluster's, too.
+        for container in _all_of(client, run, name) if name == _network_of(run) else ():
+            with contextlib.suppress(*_GONE):
+                container.remove(force=True, v=True)
         try:
-            network = client.networks.get(str(entry.what["name"]))
+            network = client.networks.get(name)
         except _GONE:
             return
         _must_be_marked(network.attrs.get("Labels") or {}, entry)
@@ -560,7 +652,8 @@ def undo_cluster(entry: Entry) -> None:
     client = connect()
     with contextlib.closing(client):
         for node in _of(client, f"{KIND_LABEL}={name}"):
-            node.remove(force=True, v=True)
+            with contextlib.suppress(*_GONE):
+                node.remove(force=True, v=True)
 
 
 def _must_be_marked(labels: Mapping[str, str], entry: Entry) -> None:
@@ -572,9 +665,27 @@ def _must_be_marked(labels: Mapping[str, str], entry: Entry) -> None:
         )
 
 
+def _network_of(run: str) -> str:
+    return f"conformance-{run}"
+
+
+def _all_of(client: docker.DockerClient, run: str, cluster: str) -> list[Any]:
+    """Containers of a run, and nodes of its cluster."""
+    return [*_of(client, f"{LABEL}={run}"), *_of(client, f"{KIND_LABEL}={cluster}")]
+
+
 def _of(client: docker.DockerClient, label: str) -> list[Any]:
-    found: list[Any] = client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+    try:
+        found: list[Any] = client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+    except _BROKEN as error:
+        raise _no_answer(error) from error
     return found
+
+
+def _no_answer(error: Exception) -> EnvironmentBroken:
+    return EnvironmentBroken(
+        expected="the Docker engine to answer", seen=_brief(error), remedy="is Docker still running?"
+    )
 
 
 def _brief(error: Exception) -> str:

@@ -88,25 +88,47 @@ def provide_gateway_image(
 
 def _build(client: docker.DockerClient, image: str, backend: str) -> None:
     environ = {**os.environ, **processes.users_network()}
+    arguments = _arguments(environ)
+    log: list[Any] = []
     try:
-        client.images.build(
+        _, printed = client.images.build(
             fileobj=_archive({**_content(backend), "authorities.pem": _authorities(environ)}),
             custom_context=True,
             tag=image,
-            buildargs=_arguments(environ),
+            buildargs=arguments,
             # A proxy on this machine's loopback is one for the build, too.
             network_mode="host",
             rm=True,
             forcerm=True,
             timeout=BUILD_SECONDS,
         )
+        log += printed
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        log += getattr(error, "build_log", ())
         raise EnvironmentBroken(
             expected=f"the AWS gateway's image to be built on {GATEWAY_BASE}",
-            seen=_last_words(error),
+            seen=_last_words(error, log),
             remedy=f"the build needs {GATEWAY_BASE} and Python packages: `docker pull` the one; for the other, "
             "PIP_INDEX_URL, HTTPS_PROXY and PIP_CERT reach the build. Or bring an image with --gateway-image",
         ) from error
+    finally:
+        if any(_passwords(arguments[name]) for name in _PIP if name in arguments):
+            _remove_first_stage(client, _printed(log))
+
+
+def _remove_first_stage(client: docker.DockerClient, printed: str) -> None:
+    """Removes the image of the stage in which pip ran: its history has pip's settings, a password among them.
+
+    The next build asks the index again, which it does not where the engine still has that image.
+    """
+    _, *stages = re.split(r"^Step \d+/\d+ : FROM ", printed, flags=re.MULTILINE)
+    made = re.findall(r"^ ---> ([0-9a-f]+)$", stages[0], re.MULTILINE) if stages else []
+    # The first one is the base.
+    if len(made) > 1:
+        with contextlib.suppress(
+            docker.errors.DockerException, requests.exceptions.RequestException, OSError
+        ):
+            client.images.remove(made[-1])
 
 
 def _content(backend: str) -> dict[str, bytes]:
@@ -140,10 +162,19 @@ def _arguments(environ: Mapping[str, str]) -> dict[str, str]:
         if value:
             told |= {name: value, name.lower(): value}
     for value in told.values():
-        for address in value.split():
+        for password in _passwords(value):
             with contextlib.suppress(ValueError):
-                redactor.register(urlsplit(address).password or "")
+                redactor.register(password)
     return told
+
+
+def _passwords(value: str) -> list[str]:
+    """Passwords in the addresses of a setting."""
+    found = []
+    for address in value.split():
+        with contextlib.suppress(ValueError):
+            found.append(urlsplit(address).password or "")
+    return [password for password in found if password]
 
 
 def _authorities(environ: Mapping[str, str]) -> bytes:
@@ -155,11 +186,14 @@ def _authorities(environ: Mapping[str, str]) -> bytes:
     return b""
 
 
-def _last_words(error: Exception) -> str:
-    log: Iterable[Any] = getattr(error, "build_log", ())
-    printed = "".join(
+def _printed(log: Iterable[Any]) -> str:
+    text = "".join(
         str(entry.get("stream") or entry.get("error") or "") for entry in log if isinstance(entry, dict)
     )
-    lines = [line.strip()[:200] for line in _COLOUR.sub("", printed).splitlines()]
+    return _COLOUR.sub("", text)
+
+
+def _last_words(error: Exception, log: Iterable[Any]) -> str:
+    lines = [line.strip()[:200] for line in _printed(log).splitlines()]
     told = [line for line in lines if line and not line.startswith(_BUILDERS_OWN)]
     return "\n".join(told[-6:]) or str(getattr(error, "explanation", None) or error)[:400]

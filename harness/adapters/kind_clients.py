@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from harness.adapters.kubernetes import AUTHORITY, AUTHORITY_KEY
+from harness.adapters.kubernetes import AUTHORITY, AUTHORITY_KEY, PULL_SECRET
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-PULL_SECRET = "conformance-registry"  # noqa: S105  # its name
-"""Secret of the harness's own with the credentials of a registry."""
 
 
 def values(agent_image: str | None, *, pull_secret: bool) -> dict[str, Any]:
@@ -72,7 +69,10 @@ case $1 in
 install | upgrade)
     [ -z "$create" ] || kubectl create namespace "$namespace" >/dev/null 2>&1
     {made}
-    set -- "$@" --values {shlex.quote(str(file))}
+    command=$1
+    shift
+    # Before the reader's own: of two files of values the later one counts.
+    set -- "$command" --values {shlex.quote(str(file))} "$@"
     ;;
 esac
 exec {helm} "$@"

@@ -7,6 +7,7 @@ reached, AWS and instance metadata of the machine among it.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import threading
@@ -21,7 +22,7 @@ from harness.adapters import containers, daemons, images, processes
 from harness.adapters.control_plane import AUDIT_POLICY
 from harness.adapters.kubernetes_api import KubernetesAPI
 from harness.core.errors import EnvironmentBroken, NotObserved, TransientOracleError
-from harness.core.files import write_secret
+from harness.core.files import write_atomically, write_secret
 from harness.core.waiting import eventually
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ _WAYS_OUT = {
     "fs.inotify.max_user_instances to 512 and fs.inotify.max_user_watches to 524288 with sysctl",
     "too many open files": "raise fs.inotify.max_user_instances to 512 with sysctl",
     "port is already allocated": "something took the port in between: try again",
-    "already exist": "a cluster of that name is left over: `./conformance cleanup`",
+    "already exist for a cluster": "a cluster of that name is left over: `./conformance cleanup`",
     "failed to pull image": "bring the node's image: `docker pull` or `docker load`",
 }
 """What kind says when it fails, and what helps."""
@@ -177,7 +178,8 @@ def configuration(folder: Path, *, issuer: str, signing: SigningKey) -> dict[str
             {
                 "role": "control-plane",
                 "extraMounts": [
-                    {"hostPath": str(path), "containerPath": inside} for path, inside in mounts.items()
+                    {"hostPath": str(path), "containerPath": inside, "readOnly": inside != _AUDIT_FOLDER}
+                    for path, inside in mounts.items()
                 ],
                 "kubeadmConfigPatches": [yaml.safe_dump(patch)],
             }
@@ -217,7 +219,7 @@ def create(
     name = engine.network_name
     node = containers.Container(engine.client, f"{name}-control-plane")
     kubeconfig = folder / "admin.kubeconfig"
-    environment = {**env, **containers.client_environment(), **network_variable(engine.network_name)}
+    environment = environment_of_kind(env, engine.network_name)
     ledger.will_create("kind-cluster", name=name, run=engine.run)
     told = ["--image", image, "--config", str(config), "--kubeconfig", str(kubeconfig), "--wait", "0s"]
     making = daemons.start(
@@ -233,13 +235,13 @@ def create(
     _wait_for(making, node)
     # It has ended, as it should: nobody is to take it for one that died.
     making.log.with_suffix(".pid").unlink()
-    isolate(node.name)
+    keep_isolated(node, folder)
     internal = processes.run(
         [str(kind), "get", "kubeconfig", "--name", name, "--internal"], env=environment, cwd=folder
     )
     text = processes.checked(internal, expected="kind to tell the kubeconfig for its own network").stdout
     write_secret(folder / "internal.kubeconfig", text)
-    version = _wait_until_ready(kubeconfig)
+    version = _wait_until_ready(kubeconfig, node)
     bringing.finish()
     return KindCluster(name, node.name, kubeconfig, folder / "audit" / "audit.log", version)
 
@@ -283,9 +285,24 @@ def bare_commands(
     }
 
 
-def network_variable(network: str) -> dict[str, str]:
-    """By which kind is told another network than the one that all clusters of a machine share."""
-    return {"KIND_EXPERIMENTAL_DOCKER_NETWORK": network}
+def environment_of_kind(env: Mapping[str, str], network: str) -> dict[str, str]:
+    """Environment of kind: the user's engine, the program `docker` wherever it is, and the run's network.
+
+    Args:
+        env: Environment of any child.
+        network: In place of the one that all clusters of a machine share.
+    """
+    docker_program = shutil.which("docker")
+    engine = containers.client_environment()
+    # `docker run`, by which kind makes nodes, would tell them the proxies of the user's config.json.
+    engine.pop("DOCKER_CONFIG", None)
+    path = [env["PATH"], *([str(Path(docker_program).parent)] if docker_program else [])]
+    return {
+        **env,
+        **engine,
+        "PATH": os.pathsep.join(path),
+        "KIND_EXPERIMENTAL_DOCKER_NETWORK": network,
+    }
 
 
 def _prepare(folder: Path, *, issuer: str, signing: SigningKey) -> Path:
@@ -301,14 +318,31 @@ def _prepare(folder: Path, *, issuer: str, signing: SigningKey) -> Path:
     return config
 
 
+def keep_isolated(node: Container, folder: Path) -> None:
+    """Takes a node's way out where it has not been taken since the node was started last.
+
+    Args:
+        node: Its container.
+        folder: Working folder of the cluster.
+
+    Raises:
+        EnvironmentBroken: It could not be taken.
+    """
+    noted, started = folder / "isolated", node.started()
+    if noted.exists() and noted.read_text() == started:
+        return
+    isolate(node.name)
+    write_atomically(noted, started)
+
+
 def isolate(node: str) -> None:
-    """Takes a node's way out of the run's network; a restart of its container gives it back.
+    """Takes a node's way out of the run's network, where it has one; a restart of its container gives it back.
 
     Raises:
         EnvironmentBroken: It could not be taken.
     """
     script = (
-        "set -e; way=$(ip -4 route show default | cut -d' ' -f2-5); "
+        "set -e; way=$(ip -4 route show default type unicast | cut -d' ' -f2-5); "
         f'if [ -n "$way" ]; then ip route replace {SERVICES} $way; ip route del default; fi; '
         "ip route replace unreachable default metric 1"
     )
@@ -395,8 +429,8 @@ def _wait_for(making: daemons.Daemon, node: Container) -> None:
 
 def _broken(seen: str, making: daemons.Daemon, node: Container) -> EnvironmentBroken:
     words = making.last_words(12)
-    text = f"{words}\n{node.log(30)}"
-    remedy = next((way for mark, way in _WAYS_OUT.items() if mark in text), None)
+    text = f"{words}\n{node.log(30)}".lower()
+    remedy = next((way for mark, way in _WAYS_OUT.items() if mark.lower() in text), None)
     return EnvironmentBroken(
         expected="kind to make a cluster",
         seen=f"{seen}; its last words:\n{words}",
@@ -404,13 +438,15 @@ def _broken(seen: str, making: daemons.Daemon, node: Container) -> EnvironmentBr
     )
 
 
-def _wait_until_ready(kubeconfig: Path) -> str:
+def _wait_until_ready(kubeconfig: Path, node: Container) -> str:
     """Waits until the node is ready and cluster DNS answers; the API server's version."""
     api = KubernetesAPI(kubeconfig)
 
     def unready() -> list[str]:
+        # Without it the API does not answer, which passes for a moment's trouble until time is up.
+        node.must_be_alive()
         nodes = (api.get("/api/v1/nodes") or {}).get("items", [])
-        waiting = [node["metadata"]["name"] for node in nodes if not _is(node, "Ready")]
+        waiting = [one["metadata"]["name"] for one in nodes if not _is(one, "Ready")]
         dns = api.get("/apis/apps/v1/namespaces/kube-system/deployments/coredns") or {}
         if not dns.get("status", {}).get("readyReplicas"):
             waiting.append("coredns")

@@ -33,6 +33,9 @@ AUTHORITY = "conformance-authority"
 AUTHORITY_KEY = "ca.pem"
 """Its key; what the chart's `tls.existingCASecretName` expects."""
 
+PULL_SECRET = "conformance-registry"  # noqa: S105  # its name
+"""Secret of the harness's own with the credentials of a registry."""
+
 _AUTHORITY_FOLDER = "/etc/conformance"
 
 ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
@@ -201,7 +204,8 @@ class Cluster:
                 key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()
             }
             for secret in found
-            if secret.get("type") != "helm.sh/release.v1" and secret["metadata"]["name"] != AUTHORITY
+            if secret.get("type") != "helm.sh/release.v1"
+            and secret["metadata"]["name"] not in {AUTHORITY, PULL_SECRET}
         }
         # Keys alone: what a Secret holds that nobody expected may be secret in earnest.
         recording.record_oracle(

@@ -113,7 +113,8 @@ def _start(engine: Engine, name: str, region: str, image: str, token: str | None
         made.with_env("LOCALSTACK_AUTH_TOKEN", token)
         # It asks its maker about the token.
         isolated = {}
-    made.with_kwargs(hostname=NAME, labels=engine.labels, **isolated)
+    # The proxies of the user's docker config.json are none of its business.
+    made.with_kwargs(hostname=NAME, labels=engine.labels, use_config_proxy=False, **isolated)
     try:
         DockerContainer.start(made)
     finally:

@@ -111,7 +111,7 @@ def run(
 
 
 def piped(first: Sequence[str], second: Sequence[str], *, env: Mapping[str, str], within: float) -> Completed:
-    """Runs a program with its output going to another's input; tells of the first that failed.
+    """Runs a program with its output going to another's input; where one fails, what both said is told.
 
     Args:
         first: Program and arguments of the one that writes.
@@ -154,7 +154,10 @@ def piped(first: Sequence[str], second: Sequence[str], *, env: Mapping[str, str]
                 _kill_group(process.pid)
                 process.communicate()
     worst = reader.returncode or writer.returncode
-    text = (told or failed).decode(errors="replace")
+    # Whichever failed first, the other has something to say of it.
+    text = "\n".join(
+        part for part in (failed.decode(errors="replace"), told.decode(errors="replace")) if part
+    )
     return Completed(script=title, exit_code=worst, stdout=printed.decode(errors="replace"), stderr=text)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from harness.adapters import containers, teleport_server
+from harness.adapters import containers, daemons, processes, teleport_server
 from harness.adapters.containers import Wanted
 from harness.adapters.teleport_server import HOST, Administrator, Server
 from harness.core.errors import EnvironmentBroken, NotObserved
@@ -53,6 +53,31 @@ def clients(engine: Engine, image: str, folder: Path) -> Path:
     return folder
 
 
+def must_run(tsh: Path, *, env: Mapping[str, str]) -> None:
+    """Checks that this machine runs a `tsh` that came out of an image: an image is of Linux, and of one platform.
+
+    Args:
+        tsh: The program.
+        env: Environment of the child.
+
+    Raises:
+        EnvironmentBroken: It does not run.
+    """
+    remedy = "the image must be of this machine's platform; the suite runs on Linux with glibc"
+    try:
+        completed = processes.run([str(tsh), "version"], env=env, cwd=tsh.parent, within=30)
+    except EnvironmentBroken as error:
+        raise EnvironmentBroken(
+            expected="tsh of the image to run on this machine", seen=error.seen, remedy=remedy
+        ) from error
+    if completed.exit_code != 0:
+        raise EnvironmentBroken(
+            expected="tsh of the image to run on this machine",
+            seen=f"exit status {completed.exit_code}: {completed.stderr.strip()[-300:]}",
+            remedy=remedy,
+        )
+
+
 def start(
     engine: Engine,
     folder: Path,
@@ -91,6 +116,10 @@ def start(
         configuration["auth_service"]["license_file"] = str(licence)
     config = folder / "teleport.yaml"
     config.write_text(yaml.safe_dump(configuration))
+    # Whoever reads a configuration begins its log anew: tctl must not be told of that file.
+    beside = {**configuration, "teleport": {**configuration["teleport"], "log": {"output": "stderr"}}}
+    for_tctl = folder / "tctl.yaml"
+    for_tctl.write_text(yaml.safe_dump(beside))
     container = engine.start(
         Wanted(
             name=NAME,
@@ -105,23 +134,34 @@ def start(
                 authority.pair.certificate: False,
                 **({licence: False} if licence else {}),
             },
-            ports=[WEB_PORT],
+            # The harness knows it for good, also after the container was stopped and started.
+            published={WEB_PORT: daemons.free_port()},
             aliases=[HOST],
         )
     )
     address = container.address(WEB_PORT)
-    version = _wait_until_answering(container, log, address, authority.pair.certificate)
+    version = wait_until_answering(container, log, address, authority.pair.certificate)
     return Server(
         address=address,
-        configuration=config,
+        configuration=for_tctl,
         audit_log=folder / "data" / "log" / "events.log",
         log=log,
         version=version,
     )
 
 
-def _wait_until_answering(container: Container, log: Path, address: str, ca_file: Path) -> str:
-    """Waits until the proxy answers; the version that it tells."""
+def wait_until_answering(container: Container, log: Path, address: str, ca_file: Path) -> str:
+    """Waits until the proxy answers; the version that it tells.
+
+    Args:
+        container: Of Teleport.
+        log: What it writes.
+        address: Loopback `host:port` of the proxy.
+        ca_file: The run's certificate authority.
+
+    Raises:
+        EnvironmentBroken: It ended, or did not answer in time.
+    """
 
     def last_words() -> str:
         lines = log.read_text(errors="replace").strip().splitlines()[-6:] if log.exists() else []

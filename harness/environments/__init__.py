@@ -234,9 +234,13 @@ def _fetch_container_logs(found: Path) -> None:
 
     folder = found / "containers"
     folder.mkdir(exist_ok=True)
-    for run in runs:
-        for name, text in containers.logs(run):
-            (folder / f"{name}.log").write_text(text)
+    try:
+        for run in runs:
+            for name, text in containers.logs(run):
+                (folder / f"{name}.log").write_text(text)
+    except EnvironmentBroken as error:
+        # The other logs are kept all the same, and what went wrong before is what the user is told.
+        (folder / "not-fetched.log").write_text(f"{error}\n")
 
 
 def described(leftovers: Iterable[Leftover]) -> list[str]:

@@ -71,7 +71,7 @@ def _by_hand(settings: Settings, making: Provisioning) -> dict[str, float]:
         signing=signing_key(keys),
         ledger=making.ledger,
     )
-    env |= kind_cluster.network_variable(engine.network_name)
+    env = kind_cluster.environment_of_kind(env, engine.network_name)
     seconds = {}
     for name, argv in commands.items():
         began = time.monotonic()

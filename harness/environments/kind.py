@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
-from harness.adapters import aws_containers, containers, teleport_container
+from harness.adapters import aws_containers, containers, kind_cluster, teleport_container
+from harness.adapters.kind_disruption import KindDisruption
 from harness.adapters.kubernetes import Cluster
 from harness.adapters.node_sockets import NodeSockets
 from harness.adapters.teleport_server import HOST
@@ -26,7 +28,11 @@ class Kind(lab.Lab):
     """`harness.environment.Environment` over a provisioned kind environment."""
 
     def must_be_alive(self) -> None:
-        """Checks that every container and node still runs. Raises EnvironmentBroken."""
+        """Checks that every container and node still runs, and that the node has no way out.
+
+        Raises:
+            EnvironmentBroken: One does not run, or is another.
+        """
         super().must_be_alive()
         run, known = self._state.run, self._state.identities
         containers.must_all_be_alive(run, container_prefix(run))
@@ -38,6 +44,11 @@ class Kind(lab.Lab):
                 seen=f"others, or none, of the names {', '.join(changed)}",
                 remedy=f"somebody changed it: end it (./conformance down {self._state.name}) and make a new one",
             )
+        client = containers.connect()
+        with contextlib.closing(client):
+            node = containers.Container(client, f"{container_prefix(run)}-control-plane")
+            # The user, or the engine, may have started it again.
+            kind_cluster.keep_isolated(node, self._state.path("kubeconfig").parent)
 
     def _administrator(self, home: Path) -> teleport_container.ContainerAdministrator:  # noqa: ARG002  # it has no home
         """`tctl` inside Teleport's container."""
@@ -59,6 +70,18 @@ class Kind(lab.Lab):
             return {**called, f"{service['spec']['clusterIP']}:443": self._api.address}
 
         return NodeSockets(f"{prefix}-control-plane", names)
+
+    def _disruption(self) -> KindDisruption:
+        """Teleport's container and the node, stopped and started."""
+        made, prefix = self._state, container_prefix(self._state.run)
+        return KindDisruption(
+            teleport=f"{prefix}-{teleport_container.NAME}",
+            address=made.addresses["teleport"],
+            log=made.path("teleport_log"),
+            ca_file=made.path("ca"),
+            node=f"{prefix}-control-plane",
+            api=self._api,
+        )
 
     def _cluster(self, names: Names) -> Cluster:
         """The cluster, which gives containers the run's authority by a Secret only."""

@@ -55,7 +55,9 @@ CAPABILITIES = frozenset(
         "exec",
         "kubernetes-audit-log",
         "node-identity",
+        "restart-node",
         "role-denial",
+        "stop-teleport",
         "teleport-audit-log",
     }
 )
@@ -90,6 +92,7 @@ class KindProvisioning(Provisioning):
             settings.kind, node=self.needed.node, env=self.plain | containers.client_environment()
         )
         self.engine = containers.Engine(self.run, self.ledger)
+        containers.check_users(self.engine.client)
         keys = self.folder / "keys"
         keys.mkdir()
         self.authority = Authority(keys)
@@ -221,7 +224,7 @@ class KindProvisioning(Provisioning):
                 # Teleport looks for the metadata service of other clouds at 169.254.169.254, in plain HTTP.
                 "HTTP_PROXY": f"http://{aws_containers.NAME}:{aws_containers.PORTS['proxy']}",
             },
-            licence=self._settings.licence,
+            licence=self._settings.licence and self._settings.licence.resolve(),
         )
 
     def _install_clients(self) -> dict[str, str]:
@@ -230,6 +233,7 @@ class KindProvisioning(Provisioning):
         brought_along = teleport_container.clients(
             self.engine, self.needed.teleport, self.folder / "teleport-programs"
         )
+        teleport_container.must_run(brought_along / "tsh", env=self.plain)
         self.teleport = wrong_programs(settings.fault, brought_along, self.folder / "wrong-programs")
         launcher = simulated_product.start_launcher(
             self.folder / "clients-launcher",
@@ -253,7 +257,7 @@ class KindProvisioning(Provisioning):
                 added,
                 self.folder,
                 authority=self.authority.pair.certificate,
-                credentials=settings.registry_secret,
+                credentials=settings.registry_secret and settings.registry_secret.resolve(),
             ),
             "tctl": self.teleport / "tctl",
             "tsh": self.teleport / "tsh",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.adapters.agent_readings import SocketsReader
+    from harness.environment import Disruption
     from harness.environments import state
     from harness.scenario import Beside
 
@@ -83,6 +84,10 @@ class Lab:
     def _sockets(self) -> SocketsReader:
         """How sockets of a pod are read."""
         return sockets.of_pod
+
+    def _disruption(self) -> Disruption | None:
+        """What can be stopped and started; nothing in the lab."""
+        return None
 
     def _cluster(self, names: Names) -> Cluster:
         """The cluster, bound to a scenario's names."""
@@ -190,6 +195,7 @@ class Lab:
             connectors=Connectors(names=names, teleport=teleport, workstation=workstation, home=home),
             description=self.description,
             beside=beside,
+            disruption=self._disruption(),
         )
         if clear_first:
             # A run that was killed in a reused environment may have left things under the printed names.

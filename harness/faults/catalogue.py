@@ -100,6 +100,9 @@ OTHERWISE = _pairs(_ENTRIES["no-program"])
 NOT_APPLICABLE = _pairs(_ENTRIES["not-applicable"])
 """Pairs that nothing can prove where the scenario is not-applicable, and why; elsewhere they are to be proven."""
 
+WITHHELD = _pairs(_ENTRIES["withheld"])
+"""The same where the scenario is withheld for want of a capability of the environment."""
+
 
 def check_fault(settings: Settings) -> None:
     """Checks the fault that the user chose, if any.

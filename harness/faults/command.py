@@ -15,7 +15,7 @@ from harness.core.files import write_atomically
 from harness.core.settings import Settings
 from harness.core.verdicts import Verdict
 from harness.faults import labs, plan, prove, shown, touched
-from harness.faults.catalogue import CATALOGUE, FAULTS, NOT_APPLICABLE, OTHERWISE, real_parts
+from harness.faults.catalogue import CATALOGUE, FAULTS, NOT_APPLICABLE, OTHERWISE, WITHHELD, real_parts
 from harness.faults.matrix import Matrix
 from harness.faults.page import page
 from harness.faults.touched import Change
@@ -150,11 +150,12 @@ def _of_change(
 
 
 def _otherwise(excluded: Mapping[str, str]) -> dict[tuple[str, str], str]:
-    """Pairs that need no fault: those of no program, and of scenarios that are not-applicable, now and by the file."""
+    """Pairs that need no fault: those of no program, and of scenarios that judged nothing, now and by the file."""
     absent = {
         pair: why
-        for pair, why in NOT_APPLICABLE.items()
-        if excluded.get(pair[0], "").startswith(Verdict.NOT_APPLICABLE)
+        for verdict, pairs in {Verdict.NOT_APPLICABLE: NOT_APPLICABLE, Verdict.WITHHELD: WITHHELD}.items()
+        for pair, why in pairs.items()
+        if excluded.get(pair[0], "").startswith(verdict)
     }
     return {**OTHERWISE, **absent}
 

@@ -35,6 +35,8 @@ class Misconfiguration:
         chart: File of the chart, text to find in it, text to put there; None for a program.
         program: Name of the program, and the script that runs in its place; None for the chart.
         at: As of `Fault`.
+        images: Those of the scenarios that notice where Teleport's programs run from images, since the harness's own
+            `tctl` runs in a container there; None for all.
     """
 
     name: str
@@ -44,11 +46,12 @@ class Misconfiguration:
     chart: Mapping[str, str] | None
     program: Mapping[str, str] | None
     at: tuple[tuple[str, str], ...] = ()
+    images: tuple[str, ...] | None = None
 
     @property
     def fits_images(self) -> bool:
-        """Whether it can be made where `teleport` runs from an image, so that no script takes its place."""
-        return self.program is None or self.program["name"] != "teleport"
+        """Whether it can be made, and noticed, where `teleport` runs from an image: no script takes its place."""
+        return self.images != () and (self.program is None or self.program["name"] != "teleport")
 
     @property
     def component(self) -> str:
@@ -74,6 +77,7 @@ def _read() -> dict[str, Misconfiguration]:
             row.get("chart"),
             row.get("program"),
             tuple(row.get("at", {}).items()),
+            images=tuple(row["images"]) if "images" in row else None,
         )
         for name, row in document.items()
     }

@@ -148,8 +148,9 @@ def chosen(
     known = {fault.name: fault for fault in faults}
     for wrong in MISCONFIGURATIONS.values():
         if wrong.component in real and (wrong.fits_images or not images):
+            noticed = wrong.images if images and wrong.images is not None else wrong.scenarios
             known[wrong.name] = Fault(
-                wrong.name, "real", wrong.decision, wrong.claims, wrong.scenarios, wrong.text, at=wrong.at
+                wrong.name, "real", wrong.decision, wrong.claims, noticed, wrong.text, at=wrong.at
             )
     for name in names:
         if name not in known:

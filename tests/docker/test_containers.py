@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import socket
 from typing import TYPE_CHECKING
@@ -11,7 +13,7 @@ import pytest
 from harness.adapters import containers
 from harness.adapters.containers import Wanted
 from harness.core.errors import EnvironmentBroken
-from harness.core.ledger import Entry
+from harness.core.ledger import Entry, Ledger
 from harness.core.waiting import eventually
 
 if TYPE_CHECKING:
@@ -179,6 +181,32 @@ def test_a_file_is_copied_out_of_an_image_that_never_runs(
         assert os.access(target, os.X_OK)
     assert not containers.copy_out(engine.client, host_image, "/none", tmp_path / "none", run=engine.run)
     assert not (tmp_path / "none").exists()
+
+
+def test_proxies_of_the_users_client_reach_no_container(  # noqa: PLR0917  # fixtures
+    engine: Engine,
+    host_image: str,
+    host_folders: dict[Path, bool],
+    host_python: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if found := containers.endpoint():
+        monkeypatch.setenv("DOCKER_HOST", found)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    proxies = {"default": {"httpsProxy": "http://me:SENTINEL@proxy.example.com:1"}}
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": proxies}))
+    engine.make_network()
+    ledger = Ledger(tmp_path / "ledger.jsonl")  # the engine's own, by which it is undone
+    of_such_a_user = containers.Engine(engine.run, ledger)
+    with contextlib.closing(of_such_a_user.client) as client:
+        # No entry of the ledger names this one; it goes with the network.
+        usual = client.containers.create(host_image, "/none", labels=engine.labels)
+        assert "SENTINEL" in str(usual.attrs["Config"]["Env"])
+        program = [host_python, "-c", "import signal; signal.pause()"]
+        wanted = Wanted(name="idle", image=host_image, entrypoint=program, folders=host_folders)
+        made = of_such_a_user.start(wanted)
+        assert "SENTINEL" not in str(client.containers.get(made.name).attrs)
 
 
 def test_only_what_the_run_made_is_removed(start: Start, engine: Engine) -> None:

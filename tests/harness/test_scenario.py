@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock, call
 
@@ -207,6 +208,28 @@ def test_a_token_that_was_not_there_cannot_be_removed(world: Callable[..., Scena
 def test_a_token_that_stays_is_not_swallowed(world: Callable[..., Scenario]) -> None:
     with pytest.raises(NotObserved, match="still there"):
         world(teleport__get={}, teleport__remove__each=NotObserved("still there")).remove_token()
+
+
+def test_an_agent_does_without_its_node_or_teleport_as_the_environment_has_them_away(
+    world: Callable[..., Scenario],
+) -> None:
+    scenario = world(
+        agent__lose_node="works again",
+        agent__lose_teleport="serves again",
+        disruption__node_away="no node",
+        disruption__teleport_away="no Teleport",
+    )
+    calls = arranged(scenario)
+    assert (scenario.restart_node(), scenario.miss_teleport()) == ("works again", "serves again")
+    assert calls == [call.agent.lose_node("no node"), call.agent.lose_teleport("no Teleport")]
+
+
+def test_where_nothing_can_be_disrupted_the_environment_is_to_blame(world: Callable[..., Scenario]) -> None:
+    scenario = replace(world(), disruption=None)
+    for disrupt in (scenario.restart_node, scenario.miss_teleport):
+        with pytest.raises(EnvironmentBroken, match="lab, which offers nothing of the kind"):
+            disrupt()
+    assert names_called(arranged(scenario)) == []
 
 
 # Readings

@@ -553,6 +553,10 @@ STEPS: dict[str, Told] = {
         {"outcome": RESTARTED, "agent__stays_off_aws": []},
         ({"outcome": RESTARTED, "agent__stays_off_aws": [{"action": "AssumeRoleWithWebIdentity"}]},),
     ),
+    "the agent made no AWS call meanwhile": Told(
+        {"outcome": RESTARTED, "agent__stays_off_aws": []},
+        ({"outcome": RESTARTED, "agent__stays_off_aws": [{"action": "GetCallerIdentity"}]},),
+    ),
     "the pods are listed": Told(
         {"outcome": routed(f"NAME READY\n{NAMES.release}-0 1/1\n")},
         (

@@ -35,7 +35,9 @@ def pod(uid: str, *, ready: bool = True, **waiting: str) -> dict[str, Any]:
         "status": {
             "phase": "Running",
             "conditions": [{"type": "Ready", "status": str(ready)}],
-            "containerStatuses": [{"ready": ready, "restartCount": 2, "state": state}],
+            "containerStatuses": [
+                {"name": "teleport", "containerID": uid, "ready": ready, "restartCount": 2, "state": state}
+            ],
         },
     }
 
@@ -209,6 +211,9 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
         "WATCH_SECONDS": 0.1,
         "AFTERWARDS_SECONDS": 0.1,
         "SHOWN_SECONDS": 0.2,
+        "BACK_OFF_SECONDS": 0.12,
+        "TRIES_SECONDS": 0.12,
+        "RECONNECT_SECONDS": 0.12,
     }.items():
         set_budget(monkeypatch, name, seconds)
 
@@ -216,7 +221,10 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def patient(hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """For what has to be looked at more than once, however busy the machine."""
-    for name in ("JOIN_SECONDS", "READY_SECONDS", "CHALLENGE_SECONDS"):
+    for name in (
+        *("JOIN_SECONDS", "READY_SECONDS", "CHALLENGE_SECONDS"),
+        *("BACK_OFF_SECONDS", "TRIES_SECONDS", "RECONNECT_SECONDS"),
+    ):
         set_budget(monkeypatch, name, 20.0)
 
 
@@ -470,6 +478,121 @@ class TestRestart:
             agent.restart()
 
 
+class Away:
+    """Something that an agent does without; notes when it goes and comes, and what happens then."""
+
+    def __init__(self, back: Callable[[], None], gone: Callable[[], None] = lambda: None) -> None:
+        self.happened: list[str] = []
+        self._back, self._gone = back, gone
+
+    def __enter__(self) -> None:
+        self.happened.append("gone")
+        self._gone()
+
+    def __exit__(self, *_: object) -> None:
+        self.happened.append("back")
+        self._back()
+
+
+class TestLoseNode:
+    """What shows that an agent works again once its node does."""
+
+    def back(self, world: World, *, started: bool = True, ready: bool = True, **waiting: str) -> Away:
+        def back() -> None:
+            TestRestart().restart(world)
+            # The same pod, in which another container runs.
+            world.pod = pod("old", ready=ready, **waiting)
+            if started:
+                world.pod["status"]["containerStatuses"][0]["containerID"] = "another"
+
+        return Away(back)
+
+    def test_the_same_pod_with_another_container_works_again(
+        self, agent: Agent, world: World, patient: None
+    ) -> None:
+        away = self.back(world)
+        seen = agent.lose_node(away)
+        assert away.happened == ["gone", "back"]
+        assert (seen.pod_before, seen.pod) == ("old", "old")
+        assert (seen.host_id_before, seen.host_id, seen.served_by) == (HOST, HOST, HOST)
+        assert world.deleted == []
+
+    @pytest.mark.parametrize("state", [{"started": False}, {"ready": False}], ids=str)
+    def test_what_is_told_of_a_container_of_before_does_not_count(
+        self, agent: Agent, world: World, state: dict[str, bool]
+    ) -> None:
+        with pytest.raises(NotObserved, match="to be started again and ready"):
+            agent.lose_node(self.back(world, **state))
+
+    def test_a_container_that_waits_for_its_next_start_is_waited_for(
+        self, agent: Agent, world: World
+    ) -> None:
+        away = self.back(world, ready=False, reason="CrashLoopBackOff")
+        with pytest.raises(NotObserved, match=r"waited: 0\.1"):
+            agent.lose_node(away)
+
+    def test_a_join_since_then_is_told(self, agent: Agent, world: World, patient: None) -> None:
+        away = self.back(world)
+        away._gone = lambda: world.events.append(join(role="again"))
+        assert [event["role"] for event in agent.lose_node(away).joins] == ["again"]
+
+
+class TestLoseTeleport:
+    """What shows that an agent works again once Teleport does."""
+
+    @pytest.fixture(autouse=True)
+    def a_short_while(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        set_budget(monkeypatch, "AWAY_SECONDS", 0.05)
+
+    def away(self, world: World, *, tells: bool = True, goes_on: bool = True) -> Away:
+        lines = world.agent_log
+
+        class Troubled(str):
+            """A log that gets longer, at once or for good."""
+
+            looks = 0
+            __slots__ = ()
+
+            def splitlines(self, keepends: bool = False) -> list[str]:
+                Troubled.looks += 1
+                more = Troubled.looks if goes_on else 1
+                return [*str(lines).splitlines(keepends), *["WARN no connection"] * more]
+
+        def gone() -> None:
+            if tells:
+                world.agent_log = Troubled()
+
+        return Away(lambda: TestRestart().restart(world), gone)
+
+    def test_one_that_tried_in_vain_and_works_again_is_told(
+        self, agent: Agent, world: World, patient: None
+    ) -> None:
+        away = self.away(world)
+        seen = agent.lose_teleport(away)
+        assert away.happened == ["gone", "back"]
+        assert (seen.host_id_before, seen.host_id, seen.served_by) == (HOST, HOST, HOST)
+        assert seen.joins == ()
+
+    @pytest.mark.parametrize("told", [{"tells": False}, {"goes_on": False}], ids=str)
+    def test_where_the_agent_did_not_try_again_nothing_was_away(
+        self, agent: Agent, world: World, told: dict[str, bool]
+    ) -> None:
+        away = self.away(world, **told)
+        with pytest.raises(NotObserved, match="the agent to tell of trouble"):
+            agent.lose_teleport(away)
+        # It is back all the same.
+        assert away.happened == ["gone", "back"]
+
+    def test_one_that_serves_nobody_afterwards_is_red(
+        self, agent: Agent, world: World, patient: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        away = self.away(world)
+        set_budget(monkeypatch, "JOIN_SECONDS", 0.12)
+        world.routes = False
+        with pytest.raises(NotObserved, match="kubectl to be routed to the agent again"):
+            agent.lose_teleport(away)
+
+
 @pytest.mark.usefixtures("patient")
 class TestStaysOffAws:
     """A restart without any AWS call."""
@@ -488,7 +611,7 @@ class TestStaysOffAws:
     def test_a_call_of_the_restart_is_red(self, agent: Agent, world: World) -> None:
         restarted = agent.restart()
         world.aws.append(challenge(action="AssumeRoleWithWebIdentity"))
-        with pytest.raises(NotObserved, match=f"no AWS call of role {NAMES.role} since its pod was deleted"):
+        with pytest.raises(NotObserved, match=f"no AWS call of role {NAMES.role} since the restart began"):
             agent.stays_off_aws(restarted)
 
     def test_where_the_canary_does_not_show_nothing_is_known(self, agent: Agent, world: World) -> None:

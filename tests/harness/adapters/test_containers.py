@@ -91,6 +91,14 @@ def test_an_engine_that_does_not_answer_is_told_with_the_way_out(monkeypatch: py
     assert "leave --env out" in raised.value.remedy
 
 
+@pytest.mark.parametrize("host", ["tcp://build.example.com:2376", "ssh://me@build.example.com"])
+def test_an_engine_of_another_machine_is_refused(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    with pytest.raises(EnvironmentBroken, match="a Docker engine on this machine") as raised:
+        containers.connect()
+    assert host in raised.value.seen
+
+
 @pytest.mark.parametrize("host", ["nonsense", "tcp://127.0.0.1:1", "ssh://nobody@127.0.0.1"])
 def test_an_address_that_leads_nowhere_is_told_too(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("DOCKER_HOST", host)
@@ -164,24 +172,52 @@ def test_a_container_is_started_as_wanted_and_published_on_loopback(
             environment={"A": "b"},
             folders={tmp_path: True, Path("/etc"): False},
             ports=[443],
+            published={8443: 40443},
             aliases=["sts.amazonaws.com"],
         )
     )
     ((positional, named),) = create
     assert positional == ("a:1", ["serve"])
     assert endpoint == [((), {"aliases": ["sts.amazonaws.com"]})]
-    assert named["ports"] == {"443/tcp": ("127.0.0.1", None)}
+    assert named["ports"] == {"443/tcp": ("127.0.0.1", None), "8443/tcp": ("127.0.0.1", 40443)}
     assert named["labels"] == {"conformance.run": RUN}
     assert named["user"] == f"{os.getuid()}:{os.getgid()}"
     assert named["network"] == "conformance-abc123"
     assert named["networking_config"] == {"conformance-abc123": {"Aliases": ["sts.amazonaws.com"]}}
     assert named["dns"] == ["127.0.0.1"]
     assert named["entrypoint"] is None
+    # Docker's client puts the proxies of the user's config.json into every container otherwise.
+    assert named["use_config_proxy"] is False
+    assert named["security_opt"] == ["label=disable"]
     assert [(mount["Source"], mount["Target"], mount["ReadOnly"]) for mount in named["mounts"]] == [
         (str(tmp_path), str(tmp_path), False),
         ("/etc", "/etc", True),
     ]
     assert len(made.start) == 1
+
+
+def test_a_container_is_stopped_and_started_again() -> None:
+    found = Strict(stop=Calls(None), start=Calls(None))
+    one = container(found)
+    one.stop()
+    assert found.stop == [((), {"timeout": containers.STOP_SECONDS})]
+    one.start()
+    assert found.start == [((), {})]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "remedy"),
+    [
+        (docker.errors.APIError("x", explanation="port is already allocated"), "try again"),
+        (ABSENT, "docker info"),
+    ],
+)
+def test_a_container_that_cannot_be_stopped_or_started_is_told(refusal: Exception, remedy: str) -> None:
+    one = container(Strict(stop=Calls(refusal), start=Calls(refusal)))
+    for what, do in (("stop", one.stop), ("start", one.start)):
+        with pytest.raises(EnvironmentBroken, match=f"conformance-abc123-one to {what}") as raised:
+            do()
+        assert remedy in raised.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -245,6 +281,50 @@ def test_a_port_of_a_container_that_ended_is_not_waited_for() -> None:
 )
 def test_how_a_container_ended_is_told(found: Any, how: str | None) -> None:
     assert container(found).exited() == how
+
+
+def test_an_engine_that_goes_away_is_told_in_words() -> None:
+    reset = requests.exceptions.ConnectionError("reset")
+    for ask in (container(reset).exited, container(reset).must_be_alive, container(reset).ip):
+        with pytest.raises(EnvironmentBroken, match="Docker engine to answer"):
+            ask()
+    # The last words of what failed otherwise are no place to fail once more.
+    assert container(reset).log() == "(no log: reset)"
+
+
+def test_stopping_is_no_trouble_of_its_own(engine_is: Callable[..., Strict], tmp_path: Path) -> None:
+    kill = Calls(docker.errors.APIError("x", explanation="is not running"), None)
+    engine_is(containers=Strict(list=Calls([Strict(kill=kill)])))
+    Engine(RUN, Ledger(tmp_path / "ledger")).stop_all()
+    assert len(kill) == 2  # the run's own containers, and its nodes
+    gone = Calls(requests.exceptions.ConnectionError("reset"))
+    engine_is(containers=Strict(list=gone))
+    Engine(RUN, Ledger(tmp_path / "ledger")).stop_all()
+    assert len(gone) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "seen"),
+    [
+        (["name=seccomp,profile=default", "name=rootless"], "without root"),
+        (["name=userns"], "userns-remap"),
+        (["name=seccomp,profile=default", "name=cgroupns"], None),
+        (None, None),
+    ],
+)
+def test_an_engine_with_other_users_is_refused(options: list[str] | None, seen: str | None) -> None:
+    client: Any = Strict(info=Calls({"SecurityOptions": options}))
+    if seen is None:
+        containers.check_users(client)
+    else:
+        with pytest.raises(EnvironmentBroken, match=seen):
+            containers.check_users(client)
+
+
+def test_when_it_was_started_is_told() -> None:
+    assert container(running(State={"StartedAt": "2026-11-22T23:41:00Z"})).started() == "2026-11-22T23:41:00Z"
+    with pytest.raises(EnvironmentBroken, match="it is gone"):
+        container(ABSENT).started()
 
 
 def test_last_words_are_the_end_of_the_log() -> None:
@@ -349,6 +429,7 @@ def test_a_file_is_copied_out_along_its_links_and_no_container_stays(tmp_path: P
     assert [positional for positional, _ in get] == [("/usr/local/tsh",), ("/usr/local/../bin/tsh",)]
     assert len(remove) == len(create) == 2
     assert all(named["labels"] == {"conformance.run": RUN} for _, named in create)
+    assert all(named["use_config_proxy"] is False for _, named in create)
 
 
 @pytest.mark.parametrize(
@@ -389,15 +470,33 @@ def entry(kind: str, name: str, run: str = RUN) -> Entry:
 def test_what_the_run_made_is_removed(engine_is: Callable[..., Strict]) -> None:
     one = Strict(labels={"conformance.run": RUN}, remove=Calls(None))
     network = Strict(attrs={"Labels": {"conformance.run": RUN}}, remove=Calls(None))
-    nodes = Calls([Strict(remove=Calls(None))])
+    node = Strict(remove=Calls(None))
+    nodes = Calls([node])
     engine_is(containers=Strict(get=Calls(one), list=nodes), networks=Strict(get=Calls(network)))
     containers.undo_container(entry("container", "one"))
-    containers.undo_network(entry("docker-network", "net"))
     containers.undo_cluster(entry("kind-cluster", f"conformance-{RUN}"))
-    assert one.remove == [((), {"force": True, "v": True})]
-    assert network.remove == [((), {})]
+    assert one.remove == node.remove == [((), {"force": True, "v": True})]
     ((_, named),) = nodes
     assert named["filters"] == {"label": f"io.x-k8s.kind.cluster=conformance-{RUN}"}
+    assert network.remove == []
+
+
+def test_what_no_entry_names_goes_before_the_network(engine_is: Callable[..., Strict]) -> None:
+    network = Strict(attrs={"Labels": {"conformance.run": RUN}}, remove=Calls(None))
+    copied, late = Strict(remove=Calls(None)), Strict(remove=Calls(ABSENT))
+    left = Calls([copied], [late])
+    engine_is(containers=Strict(list=left), networks=Strict(get=Calls(network)))
+    containers.undo_network(entry("docker-network", f"conformance-{RUN}"))
+    assert [named["filters"]["label"] for _, named in left] == [
+        f"conformance.run={RUN}",
+        f"io.x-k8s.kind.cluster=conformance-{RUN}",
+    ]
+    assert copied.remove == late.remove == [((), {"force": True, "v": True})]
+    assert network.remove == [((), {})]
+    # The engine was killed between the two: what is left goes, though the network is gone already.
+    engine_is(containers=Strict(list=Calls([copied], [])), networks=Strict(get=Calls(ABSENT)))
+    containers.undo_network(entry("docker-network", f"conformance-{RUN}"))
+    assert len(copied.remove) == 2
 
 
 def test_what_is_gone_needs_no_undoing(engine_is: Callable[..., Strict]) -> None:
@@ -407,9 +506,11 @@ def test_what_is_gone_needs_no_undoing(engine_is: Callable[..., Strict]) -> None
         # Gone between the look and the removal.
         Strict(labels=labels, attrs={"Labels": labels}, remove=Calls(ABSENT)),
     ):
-        engine_is(containers=Strict(get=Calls(get)), networks=Strict(get=Calls(get)))
+        there = [] if get is ABSENT else [get]
+        engine_is(containers=Strict(get=Calls(get), list=Calls(there)), networks=Strict(get=Calls(get)))
         containers.undo_container(entry("container", "one"))
         containers.undo_network(entry("docker-network", "net"))
+        containers.undo_cluster(entry("kind-cluster", f"conformance-{RUN}"))
 
 
 @pytest.mark.parametrize("labels", [{}, None, {"conformance.run": "of-another"}])
@@ -418,7 +519,7 @@ def test_what_another_made_under_the_same_name_stays(
 ) -> None:
     # Neither has a `remove`.
     engine_is(
-        containers=Strict(get=Calls(Strict(labels=labels or {}))),
+        containers=Strict(get=Calls(Strict(labels=labels or {})), list=Calls([])),
         networks=Strict(get=Calls(Strict(attrs={"Labels": labels}))),
     )
     with pytest.raises(EnvironmentBroken, match="remove it by hand"):

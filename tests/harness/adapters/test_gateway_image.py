@@ -31,6 +31,8 @@ class Images:
     context: dict[str, bytes] = field(default_factory=dict)
     pulled: list[str] = field(default_factory=list)
     failure: Exception | None = None
+    log: list[dict[str, str]] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
 
     def get(self, name: str) -> None:
         if name not in self.present:
@@ -40,7 +42,11 @@ class Images:
         self.pulled.append(name)
         self.present.add(name)
 
-    def build(self, *, fileobj: Any, **told: Any) -> None:
+    def remove(self, name: str) -> None:
+        self.removed.append(name)
+        raise docker.errors.ImageNotFound(f"no {name}")
+
+    def build(self, *, fileobj: Any, **told: Any) -> tuple[None, list[dict[str, str]]]:
         with tarfile.open(fileobj=fileobj) as archive:
             for member in archive.getmembers():
                 content = archive.extractfile(member)
@@ -50,6 +56,7 @@ class Images:
         if self.failure:
             raise self.failure
         self.present.add(told["tag"])
+        return None, self.log
 
 
 @dataclass
@@ -152,6 +159,55 @@ def test_the_users_index_proxies_and_authorities_reach_the_build(
     assert client.images.context["authorities.pem"] == b"-- an authority --"
     assert image == gateway_image.image_name("localstack")
     assert "SENTINEL" not in redact("pip looked at https://user:SENTINEL-index@mirror.example.com/simple")
+
+
+LOG = """Step 1/5 : ARG BASE=python:3.13-slim-bookworm
+Step 2/5 : FROM ${BASE} AS packages
+ ---> 7aed1092501f
+Step 3/5 : ARG PIP_INDEX_URL
+ ---> Running in 222222222222
+Removing intermediate container 222222222222
+ ---> 333333333333
+Step 4/5 : RUN pip install
+ ---> 80e449527e81
+Step 5/5 : FROM ${BASE}
+ ---> 7aed1092501f
+Successfully built 7aed1092501f
+"""
+
+
+@pytest.mark.parametrize(
+    ("index", "failure", "removed"),
+    [
+        ("https://user:SENTINEL-index@mirror.example.com/simple", False, ["80e449527e81"]),
+        ("https://user:SENTINEL-index@mirror.example.com/simple", True, ["80e449527e81"]),
+        # Without a password it stays: the next build is spared pip.
+        ("https://mirror.example.com/simple", False, []),
+    ],
+)
+def test_an_image_whose_history_has_a_password_does_not_stay(
+    client: Any, monkeypatch: pytest.MonkeyPatch, index: str, failure: bool, removed: list[str]
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", index)
+    client.images.log = [{"stream": line} for line in LOG.splitlines(keepends=True)]
+    if failure:
+        client.images.failure = docker.errors.BuildError("copying failed", iter(client.images.log))
+        with pytest.raises(EnvironmentBroken):
+            provide(client)
+    else:
+        provide(client)
+    assert client.images.removed == removed
+
+
+def test_a_build_that_pip_broke_made_nothing_to_remove(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "https://user:SENTINEL-index@mirror.example.com/simple")
+    base_alone = LOG.splitlines(keepends=True)[:3]
+    client.images.failure = docker.errors.BuildError(
+        "failed", iter([{"stream": line} for line in base_alone])
+    )
+    with pytest.raises(EnvironmentBroken):
+        provide(client)
+    assert client.images.removed == []
 
 
 def test_a_machine_without_settings_tells_none(client: Any) -> None:

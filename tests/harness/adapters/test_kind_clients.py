@@ -55,10 +55,10 @@ def test_an_install_gets_the_values_and_the_secret_that_they_name(
     assert made.endswith(f"--from-file=ca.pem={tmp_path}/ca.pem")
     assert installed == " ".join(
         [
-            "helm-of-the-user install agent repository/chart --set roles=kube",
-            *spelling,
-            "--values",
+            "helm-of-the-user install --values",
             f"{tmp_path}/added-values.yaml",
+            "agent repository/chart --set roles=kube",
+            *spelling,
         ]
     )
     assert yaml.safe_load((tmp_path / "added-values.yaml").read_text()) == {"tls": 1}

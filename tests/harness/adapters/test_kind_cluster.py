@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import yaml
 
 from harness.adapters import kind_cluster
 from harness.adapters.certificates import signing_key
-from harness.core.errors import EnvironmentBroken
+from harness.core.errors import EnvironmentBroken, TransientOracleError
 from harness.core.ledger import Ledger
 
 Fails = Callable[..., EnvironmentBroken]
@@ -127,6 +128,71 @@ def test_a_failure_that_is_not_known_names_the_log(kind_fails: Fails) -> None:
 def test_a_node_that_dies_is_told_before_kind_gives_up(kind_fails: Fails) -> None:
     error = kind_fails("never printed", FakeNode("exit status 255", "Too many open files"), seconds=60)
     assert "exit status 255" in error.seen
+    assert "max_user_instances" in error.remedy
+
+
+def test_something_else_that_exists_already_is_no_cluster(kind_fails: Fails) -> None:
+    error = kind_fails("new trouble", FakeNode(None, "namespaces kube-system already exists"))
+    assert "kind.log" in error.remedy
+
+
+def test_a_node_that_dies_is_no_longer_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dead() -> None:
+        raise EnvironmentBroken(expected="the node to keep running", seen="exit status 137", remedy="none")
+
+    def refused(path: str) -> None:
+        raise TransientOracleError(f"nobody answers for {path}")
+
+    api = SimpleNamespace(get=refused, close=lambda: None)
+    monkeypatch.setattr(kind_cluster, "KubernetesAPI", lambda kubeconfig: api)
+    monkeypatch.setattr(kind_cluster, "READY_SECONDS", 3600)
+    with pytest.raises(EnvironmentBroken, match="exit status 137"):
+        kind_cluster._wait_until_ready(tmp_path, SimpleNamespace(must_be_alive=dead))  # type: ignore[arg-type]
+
+
+def test_a_node_that_was_started_again_loses_its_way_out_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    isolated: list[str] = []
+    monkeypatch.setattr(kind_cluster, "isolate", isolated.append)
+    started = iter(["at eight", "at eight", "at nine", "at nine"])
+    node: Any = SimpleNamespace(name="node", started=lambda: next(started))
+    for times in (1, 1, 2, 2):
+        kind_cluster.keep_isolated(node, tmp_path)
+        assert len(isolated) == times
+
+
+def test_a_node_that_keeps_its_way_out_is_told_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(node: str) -> None:
+        raise EnvironmentBroken(expected="no way out", seen=node, remedy="none")
+
+    monkeypatch.setattr(kind_cluster, "isolate", fail)
+    node: Any = SimpleNamespace(name="node", started=lambda: "at eight")
+    for _ in range(2):
+        with pytest.raises(EnvironmentBroken, match="no way out"):
+            kind_cluster.keep_isolated(node, tmp_path)
+
+
+def test_kind_finds_docker_wherever_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "docker").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", "unix:///told.sock")
+    # Neither is any business of the run.
+    monkeypatch.setenv("KIND_EXPERIMENTAL_PROVIDER", "podman")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
+    told = kind_cluster.environment_of_kind({"PATH": "/usr/bin", "HOME": "/h"}, "conformance-abc123")
+    assert told == {
+        "DOCKER_HOST": "unix:///told.sock",
+        "PATH": f"/usr/bin:{tmp_path}",
+        "HOME": "/h",
+        "KIND_EXPERIMENTAL_DOCKER_NETWORK": "conformance-abc123",
+    }
+    (tmp_path / "docker").unlink()
+    told = kind_cluster.environment_of_kind({"PATH": "/usr/bin"}, "conformance-abc123")
+    assert told["PATH"] == "/usr/bin"
 
 
 @pytest.mark.parametrize("text", ["kind v0.11.1 go1.16.4 linux/amd64", "kind version 9", ""])

@@ -189,6 +189,7 @@ def test_its_container_is_the_runs_and_leads_nowhere(engine: containers.Engine, 
     assert told["network"] == f"conformance-{RUN}"
     assert told["networking_config"][f"conformance-{RUN}"]["Aliases"] == ["localstack"]
     assert told["dns"] == ["127.0.0.1"]
+    assert told["use_config_proxy"] is False
     # Its image runs as root.
     assert "user" not in told
     environment = told["environment"]

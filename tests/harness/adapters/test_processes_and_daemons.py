@@ -366,3 +366,39 @@ def test_a_free_port_can_be_bound_on_loopback() -> None:
         taken.bind(("127.0.0.1", daemons.free_port()))
         taken.listen()
         assert daemons.free_port() != taken.getsockname()[1]
+
+
+def test_output_of_one_program_is_the_input_of_another() -> None:
+    env = {"PATH": "/usr/bin:/bin"}
+    done = processes.piped(["printf", "a b"], ["tr", "a-z", "A-Z"], env=env, within=30)
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "A B", "")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "code", "told"),
+    [
+        (
+            "echo no such image >&2; exit 3",
+            "cat; echo empty archive >&2; exit 1",
+            1,
+            "no such image\n\nempty",
+        ),
+        ("echo no such image >&2; exit 3", "cat", 3, "no such image"),
+        ("echo whole", "cat >/dev/null; echo disk full >&2; exit 2", 2, "disk full"),
+    ],
+)
+def test_what_both_said_is_told_where_one_fails(first: str, second: str, code: int, told: str) -> None:
+    done = processes.piped(
+        ["sh", "-c", first], ["sh", "-c", second], env={"PATH": "/usr/bin:/bin"}, within=30
+    )
+    assert done.exit_code == code
+    assert done.stderr.startswith(told)
+
+
+@pytest.mark.parametrize("second", [["sleep", "60"], ["/none"]])
+def test_a_pipe_that_does_not_end_or_begin_leaves_nothing(second: list[str]) -> None:
+    mark = secrets.token_hex(4)
+    env = {"PATH": "/usr/bin:/bin", processes.MARK: mark}
+    with pytest.raises(EnvironmentBroken, match="sleep 61"):
+        processes.piped(["sleep", "61"], second, env=env, within=0.2)
+    assert daemons.marked(mark) == []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.environments import kind_provisioning
 from harness.environments.lab_components import Given
 from harness.environments.lab_provisioning import CAPABILITIES, capabilities
 
@@ -22,3 +23,8 @@ def test_commands_run_where_what_is_before_the_kubelet_speaks_spdy_or_websockets
     seen = capabilities(Given(teleport=teleport, control_plane=control_plane, chart=None))
     assert seen - CAPABILITIES == ({"exec"} if runs_commands else set())
     assert seen >= CAPABILITIES
+
+
+def test_containers_are_stopped_and_started_and_nothing_of_a_lab_is() -> None:
+    assert kind_provisioning.CAPABILITIES >= CAPABILITIES
+    assert {"exec", "restart-node", "stop-teleport"} == kind_provisioning.CAPABILITIES - CAPABILITIES

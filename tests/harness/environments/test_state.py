@@ -104,6 +104,18 @@ def test_logs_are_kept_without_secrets(written: state.State, tmp_path: Path) -> 
     assert "refused" in kept["aws-aws.log"]
 
 
+def test_logs_of_containers_that_cannot_be_had_cost_no_others(
+    written: state.State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    Ledger(written.folder / state.LEDGER_FILE).will_create("container", name="one", run="abc123")
+    (written.folder / "aws").mkdir()
+    (written.folder / "aws" / "aws.log").write_text("refused\n")
+    environments.keep_logs(written.folder, tmp_path / "kept")
+    assert (tmp_path / "kept" / "aws-aws.log").read_text() == "refused\n"
+    assert "nowhere.sock" in (tmp_path / "kept" / "containers-not-fetched.log").read_text()
+
+
 def test_a_large_log_is_kept_by_its_end(
     written: state.State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

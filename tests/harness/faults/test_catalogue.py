@@ -21,6 +21,7 @@ from harness.faults.catalogue import (
     OTHERWISE,
     TAKEN_VARIABLE,
     VARIABLE,
+    WITHHELD,
     Fault,
     announcement,
     check_fault,
@@ -63,8 +64,11 @@ def replaced(component: str, name: str) -> list[str]:
 
 
 def test_what_no_fault_can_prove_is_a_claim_of_a_scenario() -> None:
-    assert all(claim in SCENARIOS[scenario].claims for scenario, claim in (*OTHERWISE, *NOT_APPLICABLE))
-    assert not set(OTHERWISE) & set(NOT_APPLICABLE)
+    assert all(
+        claim in SCENARIOS[scenario].claims for scenario, claim in (*OTHERWISE, *NOT_APPLICABLE, *WITHHELD)
+    )
+    assert not set(OTHERWISE) & {*NOT_APPLICABLE, *WITHHELD}
+    assert all(SCENARIOS[scenario].needs for scenario, _ in WITHHELD)
 
 
 WITH_STEPS: list[Fault | Misconfiguration] = [

@@ -588,9 +588,11 @@ class TestCommand:
         ]
         monkeypatch.setattr(command, "NOT_APPLICABLE", {("two", "s2.arn"): "it needs what is not here"})
         assert tried(command.Wanted(labs=1, named=True), subject) == 0
-        # What is withheld might have been judged.
+        # What is withheld might have been judged, unless the file says why not.
         tried.runs.verdicts["two"] = "withheld"
         assert tried(command.Wanted(labs=1, named=True), subject) == 1
+        monkeypatch.setattr(command, "WITHHELD", {("two", "s2.arn"): "it needs another environment"})
+        assert tried(command.Wanted(labs=1, named=True), subject) == 0
 
     def test_a_not_applicable_scenario_that_is_judged_has_to_be_proven(
         self, tried: Command, monkeypatch: pytest.MonkeyPatch
