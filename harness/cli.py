@@ -338,10 +338,12 @@ def _images_command() -> ModuleType:
 def _end(found: Path) -> None:
     leftovers = environments.end(found)
     if leftovers:
-        reasons = dict.fromkeys(leftover.reason for leftover in leftovers)
+        things: dict[str, list[str]] = {}
+        for left in leftovers:
+            things.setdefault(left.reason, []).append(f"{left.entry.kind} {left.entry.what}")
         raise EnvironmentBroken(
             expected=f"nothing to be left of {found.name}",
-            seen=f"{len(leftovers)} things that could not be removed: {'; '.join(reasons)}",
+            seen="; ".join(f"{', '.join(named)}: {reason}" for reason, named in things.items()),
             # The folder has the ledger, without which nobody knows what is left.
             remedy=f"mend what is said and repeat the command; {found} goes last, by itself",
         )
