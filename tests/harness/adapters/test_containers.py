@@ -60,6 +60,8 @@ def engine_is(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Strict]:
     def engine_is(**parts: Any) -> Strict:
         client = Strict(ping=Calls(True), close=Calls(None), **{"api": Strict(), **parts})
         monkeypatch.setattr(containers.docker, "from_env", lambda **_: client)
+        # Else it would look for a real engine first.
+        monkeypatch.setattr(containers, "_knock", lambda _where: None)
         return client
 
     return engine_is

@@ -158,6 +158,8 @@ def fake(
     """The machine's only engine, however it is looked for."""
     made = Fake(serve(emulator.answer).address)
     monkeypatch.setattr(docker, "from_env", lambda **_: made)
+    # Else it would look for a real engine first.
+    monkeypatch.setattr(containers, "_knock", lambda _where: None)
     monkeypatch.setattr(
         testcontainers.core.docker_client, "get_docker_host", lambda: "unix:///elsewhere.sock"
     )
