@@ -35,7 +35,6 @@ from harness.core.credentials import RegistrySecret, localstack_token
 from harness.core.errors import UsageError
 from harness.core.images import LOCALSTACK
 from harness.environment import Component, Description
-from harness.environments import state
 from harness.environments.provisioning import REGION, Provisioning
 from harness.faults import clients as client_faults
 from harness.faults.catalogue import DECISIONS_FOLDER, TAKEN_VARIABLE, VARIABLE, announcement
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from harness.adapters.kind_cluster import KindCluster
     from harness.adapters.teleport_server import Server
     from harness.core.settings import Settings
+    from harness.environments import state
 
 CAPABILITIES = frozenset(
     {
@@ -112,7 +112,7 @@ class KindProvisioning(Provisioning):
             teleport=self._start_teleport,
             clients=self._install_clients,
         )
-        self.addresses: dict[str, str] = {**made["aws"], "teleport": made["teleport"].address}
+        self.addresses = {**made["aws"], "teleport": made["teleport"].address}
         self._progress.say("registering OIDC provider and webhook")
         self._timed("accounts", lambda: self._prepare_accounts(made["kubernetes"]))
         containers.must_all_be_alive(self.run, self.engine.network_name)
@@ -315,10 +315,8 @@ class KindProvisioning(Provisioning):
         }
 
     def _state(self, cluster: KindCluster, server: Server, tools: dict[str, str]) -> state.State:
-        return state.State(
-            run=self.run,
-            name=self.name,
-            description=Description(
+        return self._state_of(
+            Description(
                 name="kind",
                 run=self.run,
                 components=self._components(cluster, server, tools),
@@ -332,26 +330,9 @@ class KindProvisioning(Provisioning):
                 ),
                 texts=(),
             ),
-            addresses=self.addresses,
-            account_id=self.account_id,
-            region=REGION,
-            issuer=self.issuer,
-            paths={
-                "ca": str(self.authority.pair.certificate),
-                "programs": str(self.programs),
-                "teleport": str(self.teleport),
-                "teleport_configuration": str(server.configuration),
-                "teleport_audit": str(server.audit_log),
-                "teleport_log": str(server.log),
-                "kubeconfig": str(cluster.kubeconfig),
-                "kubernetes_audit": str(cluster.audit_log),
-                "chart": str(self.chart.archive),
-            },
-            chart_version=self.chart.version,
-            chart_app_version=self.chart.app_version,
-            teleport_version=server.version,
-            seconds={name: round(value, 2) for name, value in self.seconds.items()},
-            administrator=self.key_id,
+            server,
+            kubeconfig=cluster.kubeconfig,
+            audit_log=cluster.audit_log,
             identities=containers.identities(self.run, self.engine.network_name),
         )
 

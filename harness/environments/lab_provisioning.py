@@ -29,7 +29,6 @@ from harness.adapters.kubernetes_api import KubernetesAPI
 from harness.adapters.workstation import KUBE_CLUSTER, install_programs
 from harness.core.errors import MissingComponents
 from harness.environment import Description
-from harness.environments import state
 from harness.environments.lab_components import (
     ADDITIONS,
     CLIENTS_ADDITION,
@@ -47,6 +46,7 @@ from harness.guide.editions import edition_for
 if TYPE_CHECKING:
     from harness.core.settings import Settings
     from harness.environment import SimulatedText
+    from harness.environments import state
 
 CAPABILITIES = frozenset(
     {
@@ -375,10 +375,8 @@ class LabProvisioning(Provisioning):
         tools: dict[str, str],
         texts: tuple[SimulatedText, ...],
     ) -> state.State:
-        return state.State(
-            run=self.run,
-            name=self.name,
-            description=Description(
+        return self._state_of(
+            Description(
                 name="lab",
                 run=self.run,
                 components=components(
@@ -393,24 +391,7 @@ class LabProvisioning(Provisioning):
                 additions=(*self._additions, *announcement(self._settings)),
                 texts=texts,
             ),
-            addresses=self.addresses,
-            account_id=self.account_id,
-            region=REGION,
-            issuer=self.issuer,
-            paths={
-                "ca": str(self.authority.pair.certificate),
-                "programs": str(self.programs),
-                "teleport": str(self.teleport),
-                "teleport_configuration": str(server.configuration),
-                "teleport_audit": str(server.audit_log),
-                "teleport_log": str(server.log),
-                "kubeconfig": str(plane.kubeconfig),
-                "kubernetes_audit": str(plane.audit_log),
-                "chart": str(self.chart.archive),
-            },
-            chart_version=self.chart.version,
-            chart_app_version=self.chart.app_version,
-            teleport_version=server.version,
-            seconds={name: round(value, 2) for name, value in self.seconds.items()},
-            administrator=self.key_id,
+            server,
+            kubeconfig=plane.kubeconfig,
+            audit_log=plane.audit_log,
         )

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from harness.adapters.certificates import Authority
+    from harness.adapters.chart import Chart
+    from harness.adapters.teleport_server import Server
     from harness.core.settings import Settings
+    from harness.environment import Description
     from harness.environments.progress import Progress
 
 REGION = "eu-west-1"
@@ -26,6 +30,13 @@ REGION = "eu-west-1"
 
 class Provisioning:
     """One environment in the making; on failure everything that was begun is undone."""
+
+    # What each kind of environment makes in its own way.
+    authority: Authority
+    chart: Chart
+    addresses: dict[str, str]
+    programs: Path
+    teleport: Path
 
     def __init__(self, settings: Settings) -> None:
         """Draws the run's names and keys.
@@ -131,4 +142,49 @@ class Provisioning:
             )
         aws.client("iam").create_open_id_connect_provider(
             Url=self.issuer, ClientIDList=["sts.amazonaws.com"], ThumbprintList=["0" * 40]
+        )
+
+    def _state_of(
+        self,
+        description: Description,
+        server: Server,
+        *,
+        kubeconfig: Path,
+        audit_log: Path,
+        identities: dict[str, str] | None = None,
+    ) -> state.State:
+        """What is written down of the environment.
+
+        Args:
+            description: What it consists of.
+            server: Its Teleport.
+            kubeconfig: Administrator's.
+            audit_log: Of its API server.
+            identities: Container ids by name, where it has containers.
+        """
+        return state.State(
+            run=self.run,
+            name=self.name,
+            description=description,
+            addresses=self.addresses,
+            account_id=self.account_id,
+            region=REGION,
+            issuer=self.issuer,
+            paths={
+                "ca": str(self.authority.pair.certificate),
+                "programs": str(self.programs),
+                "teleport": str(self.teleport),
+                "teleport_configuration": str(server.configuration),
+                "teleport_audit": str(server.audit_log),
+                "teleport_log": str(server.log),
+                "kubeconfig": str(kubeconfig),
+                "kubernetes_audit": str(audit_log),
+                "chart": str(self.chart.archive),
+            },
+            chart_version=self.chart.version,
+            chart_app_version=self.chart.app_version,
+            teleport_version=server.version,
+            seconds={name: round(value, 2) for name, value in self.seconds.items()},
+            administrator=self.key_id,
+            identities=identities or {},
         )
