@@ -28,7 +28,7 @@ Feature: How it works. The identity is kept
 
   @id:how.restart-node @guide:how.identity-reused @alone @needs:restart-node
   Scenario: An agent whose node is restarted serves again as the same host
-    When the agent's node is restarted
+    When the agent's node is drained and restarted
     Then the agent serves again as the same host without a new join
     And the restart made no AWS call
 
@@ -37,3 +37,9 @@ Feature: How it works. The identity is kept
     When Teleport is away for a while
     Then the agent serves again as the same host without a new join
     And the agent made no AWS call meanwhile
+
+  @id:failures.teleport-without-data @failure:teleport-lost-its-data @alone @needs:stop-teleport
+  Scenario: An agent whose Teleport lost its data serves again once it has lost its identity too
+    When Teleport comes back without its data
+    Then the agent does not serve again by itself
+    And it serves again as another host once its identity is deleted and its pod restarted

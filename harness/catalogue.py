@@ -283,7 +283,7 @@ def _record(
 ) -> ScenarioRecord:
     scenario = nodes[pickle["astNodeIds"][0]]
     example = _example(scenario, pickle["astNodeIds"][1:])
-    tags = tuple(dict.fromkeys(tag["name"].removeprefix("@") for tag in pickle["tags"]))
+    tags = tuple(dict.fromkeys(_filled(tag["name"].removeprefix("@"), example) for tag in pickle["tags"]))
     families: dict[str, list[str]] = {"id": [], "guide": [], "failure": [], "needs": []}
     for tag in tags:
         family, _, value = tag.partition(":")
@@ -307,6 +307,13 @@ def _record(
         template=scenario["name"],
         example=example,
     )
+
+
+def _filled(tag: str, example: Sequence[tuple[str, str]]) -> str:
+    """A tag with the cells of its row in it, as `@failure:<failure>` has them; Gherkin leaves tags alone."""
+    for column, cell in example:
+        tag = tag.replace(f"<{column}>", cell)
+    return tag
 
 
 def _example(scenario: Node, row_ids: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -259,6 +259,9 @@ class Account(Protocol):
     def trust(self, service_account: str) -> JSON:
         """The trust policy statement of step 1 for a service account of the scenario's namespace."""
 
+    def set_trust(self, statement: JSON) -> None:
+        """Sets the trust policy of the scenario's role to this one statement."""
+
     def policy(self) -> JSON:
         """The document of the scenario's IAM policy."""
 
@@ -404,6 +407,9 @@ class Teleport(Protocol):
     def audit(self, event: str) -> Sequence[JSON]:
         """Audit events of that type, oldest first."""
 
+    def logs(self, text: str) -> str:
+        """Waits until the Auth Service's log holds a text, since the scenario began; what it holds since."""
+
 
 class Agent(Protocol):
     """The agent that the scenario deploys."""
@@ -438,11 +444,26 @@ class Agent(Protocol):
     def lose_teleport(self, away: AbstractContextManager[None]) -> Restarted:
         """Has Teleport away until the agent tried in vain, and waits for what shows that it works again."""
 
+    def stays_unknown(self) -> tuple[Sequence[str], Sequence[JSON]]:
+        """Watches that the agent tries and neither registers nor joins; hosts registered and joins: none."""
+
+    def start_anew(self) -> None:
+        """Deletes the agent's identity and its pod, so that another pod starts without one."""
+
     def stop(self) -> None:
         """Ends the agent for good, what it registered left behind."""
 
     def served_by(self) -> str:
         """Host id of the agent that answers a call of the signed-in user; tried until one does."""
+
+    def again(self) -> None:
+        """Deletes the agent's pod, so that another one is made; waits for nothing but that it goes."""
+
+    def upgrade(self, values: Mapping[str, str]) -> None:
+        """Upgrades the release to the guide's values, these in their place."""
+
+    def out_until(self, mend: Callable[[], None]) -> Sequence[JSON]:
+        """Watches that the agent tries again and does not join, and joins once `mend` was called; joins before that."""
 
     def refused(self) -> Refusal:
         """Waits until STS answered the Auth Service, then watches that no join follows."""
@@ -614,8 +635,11 @@ class Disruption(Protocol):
     def teleport_away(self) -> AbstractContextManager[None]:
         """Auth and Proxy Service are stopped; started again, with their data (capability `stop-teleport`)."""
 
+    def teleport_without_data(self) -> AbstractContextManager[None]:
+        """Auth and Proxy Service run, and have lost all that they knew; then again with it (`stop-teleport`)."""
+
     def node_away(self) -> AbstractContextManager[None]:
-        """The agent's node is stopped; started again (capability `restart-node`)."""
+        """The agent's node is drained and stopped; started again and uncordoned (capability `restart-node`)."""
 
 
 class Environment(Protocol):

@@ -5,6 +5,7 @@ The methods are made of port calls only; they are the words that steps speak.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -158,6 +159,7 @@ class Scenario:
         description: The environment it runs in.
         beside: Gives the same ports, bound to other names, in the same home.
         disruption: Of the environment, where it can be disrupted.
+        until_end: What lasts until the scenario ends, and is over before the rest of it is undone.
     """
 
     id: str
@@ -172,6 +174,7 @@ class Scenario:
     description: Description = field(repr=False)
     beside: Beside = field(repr=False, default=_nothing_beside)
     disruption: Disruption | None = field(repr=False, default=None)
+    until_end: contextlib.ExitStack = field(repr=False, default_factory=contextlib.ExitStack)
 
     # Arrangements, through APIs
 
@@ -275,6 +278,29 @@ class Scenario:
     def miss_teleport(self) -> Restarted:
         """Teleport is away for a while; what is known of the agent afterwards."""
         return self.agent.lose_teleport(self._disruption.teleport_away())
+
+    def lose_data_of_teleport(self) -> None:
+        """Teleport comes back without its data, and the joining token is made anew.
+
+        Raises:
+            EnvironmentBroken: It knows the token of before.
+        """
+        self.until_end.enter_context(self._disruption.teleport_without_data())
+        if self.teleport.get(f"token/{self.names.token}") is not None:
+            raise EnvironmentBroken(
+                expected="a Teleport without its data to know no token",
+                seen=f"token {self.names.token}",
+                remedy="it has its data still: nothing would be shown",
+            )
+        self.make_token()
+
+    def served_anew(self) -> tuple[str, str, str]:
+        """The agent starts without an identity, and serves a user made anew: host id before, now, and who served."""
+        before = self.agent.host_id()
+        self.agent.start_anew()
+        joined = self.agent.joined()
+        self.make_user_with_guide_role()
+        return before, joined.host_id, self.agent.served_by()
 
     @property
     def _disruption(self) -> Disruption:

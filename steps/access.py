@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_bdd import then, when
 
-from harness.guide.texts import measured_text
+from harness.failures.table import measured_text
 
 if TYPE_CHECKING:
     from harness.environment import Routed

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_bdd import then, when
 
-from harness.guide.texts import measured_text
+from harness.failures.table import measured_text
 
 if TYPE_CHECKING:
     from harness.environment import Restarted
@@ -27,7 +27,7 @@ def delete_pod(scenario: Scenario) -> Restarted:
     return scenario.agent.restart()
 
 
-@when("the agent's node is restarted", target_fixture="outcome")
+@when("the agent's node is drained and restarted", target_fixture="outcome")
 def restart_node(scenario: Scenario) -> Restarted:
     return scenario.restart_node()
 
@@ -35,6 +35,11 @@ def restart_node(scenario: Scenario) -> Restarted:
 @when("Teleport is away for a while", target_fixture="outcome")
 def miss_teleport(scenario: Scenario) -> Restarted:
     return scenario.miss_teleport()
+
+
+@when("Teleport comes back without its data")
+def lose_data(scenario: Scenario) -> None:
+    scenario.lose_data_of_teleport()
 
 
 @then("the agent has joined by IAM")
@@ -102,6 +107,17 @@ def same_host(outcome: Restarted) -> None:
         outcome.host_id_before,
         (),
     )
+
+
+@then("the agent does not serve again by itself")
+def stays_unknown(scenario: Scenario) -> None:
+    assert scenario.agent.stays_unknown() == ([], [])
+
+
+@then("it serves again as another host once its identity is deleted and its pod restarted")
+def served_anew(scenario: Scenario) -> None:
+    before, now, served_by = scenario.served_anew()
+    assert served_by == now != before
 
 
 @then("the restart made no AWS call")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pytest_bdd import given, then, when
 
 from harness import registration
-from harness.guide.texts import measured_text
+from harness.failures.table import measured_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

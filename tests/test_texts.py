@@ -11,7 +11,8 @@ from typing import get_args
 
 import pytest
 
-from harness.guide.texts import TEXTS, Provenance, Text, text_for
+from harness.failures.table import TEXTS, text_for
+from harness.failures.texts import Provenance, Text
 from simulators.teleport.texts import TEXTS as SIMULATED
 from simulators.teleport.texts import VERSIONS
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.adapters import processes, sockets
-from harness.adapters.agent_controls import SHOWN_SECONDS, CanaryCall, MendedToken
+from harness.adapters.agent_controls import SHOWN_SECONDS, CanaryCall, CanaryRole, Mended, MendedToken
 from harness.adapters.agent_readings import (
     CHALLENGE_SECONDS,
     JOIN_SECONDS,
     READY_SECONDS,
     AgentReadings,
     answers,
-    container_id,
     is_ready,
 )
 from harness.adapters.teleport import newest
@@ -23,7 +22,7 @@ from harness.core.waiting import eventually, stays
 from harness.environment import Refusal, Restarted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from harness.adapters.agent_readings import SocketsReader
@@ -46,14 +45,16 @@ UNINSTALL_SECONDS = 90.0
 """Budget for `helm uninstall` with its hook Job; 6 s were seen."""
 
 BACK_OFF_SECONDS = 120.0
-"""Budget for the agent's container to run again after its node does: 33 s were seen, 10 s of them the kubelet's
-back-off, which doubles each time."""
+"""Budget for the agent's next pod to be ready after its node is back, whatever back-off the kubelet is in."""
 
 AWAY_SECONDS = 15.0
 """How long Teleport is away at least: an agent tells within a second or three that its connections ended."""
 
 TRIES_SECONDS = 60.0
 """Budget for it to tell that it could not connect again either; 20 s were seen."""
+
+FORGOTTEN_SECONDS = 120.0
+"""The same where Teleport is back and does not know it any more; 44 s were seen."""
 
 RECONNECT_SECONDS = 180.0
 """Budget for an agent that did without Teleport to renew its server: it waits longer from try to try; 40 s were
@@ -162,6 +163,70 @@ class Agent(AgentReadings):
             ]
         )
 
+    def upgrade(self, values: Mapping[str, str]) -> None:
+        """Upgrades the release to the guide's values, `values` in their place.
+
+        Raises:
+            NotObserved: Helm failed.
+        """
+        settings = [
+            part for key, value in {**self.values(), **values}.items() for part in ("--set", f"{key}={value}")
+        ]
+        argv = ["helm", "upgrade", self.names.release, str(self._chart.archive), *settings]
+        self._helm([*argv, "--namespace", self.names.namespace])
+
+    def again(self) -> None:
+        """Deletes the agent's pod, so that another one is made.
+
+        Raises:
+            NotObserved: It does not go.
+        """
+        known = self.pod()["metadata"]["uid"]
+        self._api.delete(self._pod_path)
+        eventually(
+            lambda: (self._api.get(self._pod_path) or {}).get("metadata", {}).get("uid"),
+            lambda uid: uid != known,
+            expected=f"pod {self.names.release}-0 to go",
+            within=READY_SECONDS,
+        )
+
+    def out_until(self, mend: Callable[[], None]) -> Sequence[JSON]:
+        """Watches that the agent tries again and does not join, and joins once `mend` was called.
+
+        What shows that the watching could see a join (design rule 4): before it, the audit log holds an event that
+        this scenario caused; after it, mending lets this very agent join, seen by the same query.
+
+        Args:
+            mend: Takes away what keeps the agent out.
+
+        Returns:
+            Joins before it was called: none.
+
+        Raises:
+            NotObserved: The agent told of no other attempt, or joined.
+            EnvironmentBroken: It did not join afterwards: nothing shows that the watching could have seen it.
+        """
+        told = eventually(
+            self.troubles,
+            lambda lines: len(lines) > 0,
+            expected="the agent to tell of trouble",
+            within=CHALLENGE_SECONDS,
+        )
+        eventually(
+            self.troubles,
+            lambda lines: len(lines) > len(told),
+            expected="the agent to try again, and to tell of trouble again",
+            within=CHALLENGE_SECONDS,
+            last_words=self.last_error,
+        )
+        return stays(
+            self._joined_so_far,
+            lambda seen: len(seen) == 0,
+            expected=f"no instance.join with token {self.names.token}",
+            budget=WATCH_SECONDS,
+            control=Mended(self, self._teleport, mend),
+        )
+
     def refused(self) -> Refusal:
         """Waits until STS answered the Auth Service about this agent, then watches that no join follows.
 
@@ -211,34 +276,27 @@ class Agent(AgentReadings):
             NotObserved: The new pod did not become ready, or the server or a routed call did not follow.
         """
         before = self._before()
-        self._api.delete(self._pod_path)
-        eventually(
-            lambda: (self._api.get(self._pod_path) or {}).get("metadata", {}).get("uid"),
-            lambda uid: uid != before.pod,
-            expected=f"pod {self.names.release}-0 to go",
-            within=READY_SECONDS,
-        )
+        self.again()
         expiry = self._expiry(before.host_id)
         return self._works_again(before, expiry, self.ready(other_than=before.pod))
 
     def lose_node(self, away: AbstractContextManager[None]) -> Restarted:
         """Has the agent's node away for a block, and waits for what shows that the agent works again on it.
 
-        Its pod stays the same one; its container is another.
+        Its pod was evicted before: it is another one.
 
         Raises:
             NotObserved: It was not started again and ready, or the server or a routed call did not follow.
         """
         before = self._before()
-        known = container_id(self.pod())
         expiry = self._expiry(before.host_id)
         with away:
             pass
         # What is started before cluster DNS answers ends, and Kubernetes then takes its time: no sign of hopelessness.
         pod = eventually(
             lambda: self._api.get(self._pod_path) or {},
-            lambda seen: is_ready(seen) and container_id(seen) not in ("", known),
-            expected=f"pod {self.names.release}-0 to be started again and ready",
+            lambda seen: is_ready(seen) and seen["metadata"]["uid"] != before.pod,
+            expected=f"another pod {self.names.release}-0 to be started and ready",
             within=BACK_OFF_SECONDS,
             last_words=self.last_error,
         )
@@ -257,11 +315,50 @@ class Agent(AgentReadings):
             self._tries_in_vain(known)
         return self._works_again(before, expiry, self.ready(), within=RECONNECT_SECONDS)
 
-    def _tries_in_vain(self, known: int) -> None:
+    def stays_unknown(self) -> tuple[Sequence[str], Sequence[JSON]]:
+        """Watches that an agent tries again and neither registers nor joins by itself.
+
+        What shows that the watching could see a join (design rule 4): before and after it, the audit log holds an
+        event that this scenario caused.
+
+        Returns:
+            Host ids of registered servers, and joins: none.
+
+        Raises:
+            NotObserved: The agent did not try, or it registered or joined.
+            EnvironmentBroken: The watching was blind.
+        """
+
+        def known() -> tuple[list[str], list[JSON]]:
+            servers = self._teleport.kube_servers()
+            return [str(server["spec"]["host_id"]) for server in servers], list(self._joined_so_far())
+
+        self._tries_in_vain(len(self.troubles()), within=FORGOTTEN_SECONDS)
+        return stays(
+            known,
+            lambda seen: not any(seen),
+            expected=f"no kube_server of {self.names.cluster}, and no instance.join with token {self.names.token}",
+            budget=WATCH_SECONDS,
+            control=CanaryRole(self, self._teleport),
+        )
+
+    def start_anew(self) -> None:
+        """Deletes the agent's identity and its pod, and waits until another pod is ready.
+
+        Raises:
+            NotObserved: The pod did not go, or no other one became ready.
+        """
+        known = str(self.pod()["metadata"]["uid"])
+        self._api.delete(f"/api/v1/namespaces/{self.names.namespace}/secrets/{self.names.release}-0-state")
+        self.again()
+        self.ready(other_than=known)
+
+    def _tries_in_vain(self, known: int, *, within: float | None = None) -> None:
         """Waits until the agent tells of trouble that it did not have at once, when its connections ended.
 
         Args:
             known: Lines of its log that told of trouble before.
+            within: Seconds until it must have; `TRIES_SECONDS` where not given.
         """
         began = time.monotonic()
         told, counted = 0.0, known
@@ -276,7 +373,7 @@ class Agent(AgentReadings):
             seconds_until_told,
             lambda seconds: seconds > AWAY_SECONDS,
             expected=f"the agent to tell of trouble {AWAY_SECONDS:g} s after Teleport went away",
-            within=TRIES_SECONDS,
+            within=within or TRIES_SECONDS,
             last_words=self.last_error,
         )
 

@@ -8,7 +8,7 @@ from harness.core.errors import EnvironmentBroken
 from harness.core.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from harness.adapters.agent import Agent
     from harness.adapters.aws import Account
@@ -57,20 +57,55 @@ class CanaryCall:
             )
 
 
-class MendedToken:
-    """Control of "no join": the audit log works before, and mending the token lets this agent join."""
+class CanaryRole:
+    """Control of "no join": what the harness makes before and after the watch appears in the audit log."""
 
-    def __init__(self, agent: Agent, teleport: Teleport, answered: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, agent: Agent, teleport: Teleport) -> None:
         """Binds the control to a scenario's agent.
 
         Args:
-            agent: The agent that is refused.
+            agent: The agent that is watched.
             teleport: The scenario's Teleport.
-            answered: Account and ARN that STS answered about the agent.
+        """
+        self._role = agent.names.access_role
+        self._teleport = teleport
+
+    def before(self) -> None:
+        """Shows that the audit log has what this scenario just made."""
+
+        def told() -> int:
+            return len(
+                [event for event in self._teleport.audit("role.created") if event["name"] == self._role]
+            )
+
+        known = told()
+        self._teleport.create(
+            {"kind": "role", "version": "v5", "metadata": {"name": self._role}, "spec": {"allow": {}}}
+        )
+        eventually(
+            told,
+            lambda seen: seen > known,
+            expected="the audit log to show what this scenario makes",
+            within=SHOWN_SECONDS,
+        )
+
+    after = before
+
+
+class Mended:
+    """Control of "no join": the audit log works before, and mending what keeps the agent out lets it join."""
+
+    def __init__(self, agent: Agent, teleport: Teleport, mend: Callable[[], None]) -> None:
+        """Binds the control to a scenario's agent.
+
+        Args:
+            agent: The agent that is kept out.
+            teleport: The scenario's Teleport.
+            mend: Takes away what keeps it out.
         """
         self._agent = agent
         self._teleport = teleport
-        self._answered = answered
+        self._mend = mend
 
     def before(self) -> None:
         """Shows that the audit log has what this scenario just made."""
@@ -86,7 +121,32 @@ class MendedToken:
         )
 
     def after(self) -> None:
-        """Makes the token admit the agent, and shows its join by the same query."""
+        """Mends it, and shows the agent's join by the same query."""
+        self._mend()
+        # Not as every role: 13 lets the instance of an agent whose token was missing in without a join of its own.
+        self._agent.joined()
+
+
+class MendedToken(Mended):
+    """The same where the token's rule keeps the agent out: it is set to what STS answered."""
+
+    def __init__(self, agent: Agent, teleport: Teleport, answered: Sequence[tuple[str, str]]) -> None:
+        """Binds the control to a scenario's agent.
+
+        Args:
+            agent: The agent that is refused.
+            teleport: The scenario's Teleport.
+            answered: Account and ARN that STS answered about the agent.
+        """
+        super().__init__(agent, teleport, self._admit)
+        self._answered = answered
+
+    def after(self) -> None:
+        """Makes the token admit the agent, and shows its joins by the same query."""
+        self._mend()
+        self._agent.joined_as(SERVICES)
+
+    def _admit(self) -> None:
         token = self._teleport.get(f"token/{self._agent.names.token}") or {}
         # The last part of the ARN is the session's name, another one at each attempt.
         allow = [
@@ -94,4 +154,3 @@ class MendedToken:
             for account, arn in self._answered
         ]
         self._teleport.create({**token, "spec": {**token["spec"], "allow": allow}})
-        self._agent.joined_as(SERVICES)

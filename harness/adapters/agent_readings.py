@@ -404,16 +404,6 @@ def is_ready(pod: JSON) -> bool:
     return any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)
 
 
-def container_id(pod: JSON) -> str:
-    """Id of the agent's container in its pod; another one after each start, empty while there is none."""
-    found = [
-        status.get("containerID", "")
-        for status in pod.get("status", {}).get("containerStatuses", [])
-        if status.get("name") == "teleport"
-    ]
-    return str(found[0]) if found else ""
-
-
 def _enabled(section: object) -> bool:
     return isinstance(section, dict) and str(section.get("enabled", "no")).lower() in {"yes", "true", "on"}
 

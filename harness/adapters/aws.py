@@ -190,6 +190,11 @@ class Account:
             "Condition": {"StringEquals": {f"{self._issuer}:aud": AUDIENCE, f"{self._issuer}:sub": subject}},
         }
 
+    def set_trust(self, statement: JSON) -> None:
+        """Sets the trust policy of the scenario's role to this one statement."""
+        document = {"Version": "2012-10-17", "Statement": [statement]}
+        self._iam().update_assume_role_policy(RoleName=self.names.role, PolicyDocument=json.dumps(document))
+
     def _iam(self) -> Any:
         return self._clients.client("iam", region=self._partition)
 

@@ -36,6 +36,9 @@ SIGN_IN_SECONDS = 30.0
 GONE_SECONDS = 15.0
 """Budget for a removed resource to be gone; it is within a second."""
 
+LOGGED_SECONDS = 40.0
+"""Budget for the Auth Service to log what comes of an agent's attempt: its tries are up to 13 s apart."""
+
 
 class Teleport:
     """`harness.environment.Teleport` over `tctl`, the proxy's web API and the audit log file."""
@@ -72,7 +75,9 @@ class Teleport:
         self._roles: list[str] = []
         self._made: list[str] = []
         # Only what happens from now on concerns this scenario.
+        self._audit_file = server.audit_log.resolve()
         self._audit_from = end_of_lines(server.audit_log)
+        self._log_from = end_of_lines(server.log)
 
     def ping(self) -> JSON:
         """What the proxy answers now to `GET /v1/webapi/ping`.
@@ -287,11 +292,38 @@ class Teleport:
         recording.record_oracle("teleport", f"kube_server of {self.names.cluster}", found)
         return found
 
+    def logs(self, text: str) -> str:
+        """Waits until the Auth Service's log holds a text; what it holds since the scenario began.
+
+        Raises:
+            NotObserved: It did not come.
+        """
+
+        def since() -> str:
+            with self._server.log.open("rb") as stream:
+                stream.seek(self._log_from)
+                return stream.read().decode(errors="replace")
+
+        log = eventually(
+            since,
+            lambda seen: text in seen,
+            expected=f"the Auth Service to log {text!r}",
+            within=LOGGED_SECONDS,
+        )
+        recording.record_oracle(
+            "teleport", "log of the Auth Service", [line for line in log.splitlines() if text in line]
+        )
+        return log
+
     def audit(self, event: str) -> Sequence[JSON]:
-        """Audit events of that type since the scenario began, oldest first (all scenarios' alike)."""
+        """Audit events of that type since the scenario began, oldest first (all scenarios' alike).
+
+        Of the file that Teleport writes now: a Teleport without its data begins another one, and so does a new day.
+        """
+        start = self._audit_from if self._server.audit_log.resolve() == self._audit_file else 0
         found = [
             record
-            for record in read_json_lines(self._server.audit_log, self._audit_from)
+            for record in read_json_lines(self._server.audit_log, start)
             if record.get("event") == event
         ]
         recording.record_oracle("teleport-audit", event, found)

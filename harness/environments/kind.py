@@ -49,6 +49,7 @@ class Kind(lab.Lab):
             node = containers.Container(client, f"{container_prefix(run)}-control-plane")
             # The user, or the engine, may have started it again.
             kind_cluster.keep_isolated(node, self._state.path("kubeconfig").parent)
+        self._disruption().must_be_over()
 
     def _administrator(self, home: Path) -> teleport_container.ContainerAdministrator:  # noqa: ARG002  # it has no home
         """`tctl` inside Teleport's container."""

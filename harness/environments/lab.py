@@ -196,6 +196,7 @@ class Lab:
             description=self.description,
             beside=beside,
             disruption=self._disruption(),
+            until_end=undoing,
         )
         if clear_first:
             # A run that was killed in a reused environment may have left things under the printed names.

@@ -18,6 +18,7 @@ from harness.faults import labs, plan, prove, shown, touched
 from harness.faults.catalogue import CATALOGUE, FAULTS, NOT_APPLICABLE, OTHERWISE, WITHHELD, real_parts
 from harness.faults.matrix import Matrix
 from harness.faults.page import page
+from harness.faults.plan import FAILURE
 from harness.faults.touched import Change
 
 if TYPE_CHECKING:
@@ -100,7 +101,9 @@ def faults(
         UsageError: A fault is unknown.
     """
     began = time.monotonic()
-    known = prove.chosen(FAULTS, wanted.names, _real(settings), images=settings.env == "kind")
+    known = plan.expanded(
+        prove.chosen(FAULTS, wanted.names, _real(settings), images=settings.env == "kind"), subjects
+    )
     runs = _Runs(settings, wanted, ways)
     excluded: dict[str, str] = {}
     if wanted.change is not None:
@@ -124,7 +127,8 @@ def faults(
     matrix = Matrix(subjects, excluded, rows, untried, _otherwise(excluded), facts)
     if wanted.record is not None:
         day = datetime.now(UTC).date().isoformat()
-        new = shown.notes(matrix.pairs(), shown.environment(settings.env, _real(settings)), day)
+        claims = {pair: names for pair, names in matrix.pairs().items() if not pair[1].startswith(FAILURE)}
+        new = shown.notes(claims, shown.environment(settings.env, _real(settings)), day)
         write_atomically(wanted.record, shown.merged(wanted.record.read_text(encoding="utf-8"), new))
     return _conclude(matrix, settings.report_dir.resolve(), ways.tell)
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from harness.core.verdicts import Verdict
+from harness.faults.plan import FAILURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -127,10 +128,20 @@ class Matrix:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def pairs(self) -> dict[tuple[str, str], tuple[str, ...]]:
-        """Each scenario's claims, and the faults that violate the claim and that the scenario noticed by it."""
+        """Each scenario's claims, and the faults that violate the claim and that the scenario noticed by it.
+
+        A failure mode is proven by any fault that the catalogue names its scenario for.
+        """
         return {
             (subject.id, claim): tuple(
-                row.fault.name for row in self.rows if claim in row.fault.claims and subject.id in row.proven
+                row.fault.name
+                for row in self.rows
+                if subject.id in row.proven
+                and (
+                    subject.id in row.fault.scenarios
+                    if claim.startswith(FAILURE)
+                    else claim in row.fault.claims
+                )
             )
             for subject in self.subjects
             for claim in subject.claims

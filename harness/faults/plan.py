@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -22,13 +22,17 @@ SHARE = 10
 """Of the scenarios that do not rest on a fault's decision, one in so many is run with it all the same."""
 
 
+FAILURE = "failure:"
+"""What tells a failure mode among claims."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """A scenario, as far as it matters here.
 
     Attributes:
         id: Of the scenario.
-        claims: That it carries.
+        claims: That it carries; its failure modes among them, each with `failure:` before it.
         feature: Its file, relative to the repository.
         lines: Lines of that file that make it, tags and Background included, from 1.
         steps: Phrases of its steps, those of the Background included.
@@ -61,6 +65,10 @@ class Record(Protocol):
         """Of its tags."""
 
     @property
+    def failures(self) -> tuple[str, ...]:
+        """Of its tags."""
+
+    @property
     def feature(self) -> str:
         """Its file."""
 
@@ -89,7 +97,8 @@ def subjects(records: Iterable[Record], chosen: Iterable[Record]) -> list[Subjec
             phrases = frozenset(step.text for step in record.steps)
             # Its tags are between the scenario before it and its own name.
             lines = steps | set(range(end + 1 if end else record.line, record.line + 1))
-            made.append(Subject(record.id, record.claims, feature, frozenset(lines), phrases))
+            carried = (*record.claims, *(f"{FAILURE}{mode}" for mode in record.failures))
+            made.append(Subject(record.id, carried, feature, frozenset(lines), phrases))
             end = max({*steps, record.line})
     return [subject for subject in made if subject.id in wanted]
 
@@ -132,6 +141,27 @@ def by_decisions(faults: Iterable[Fault], clean: Mapping[str, Lab], seed: int) -
         others = [one for one in clean if one not in aimed]
         trials.append(Trial(fault, aimed, sample(others, math.ceil(len(others) / SHARE), seed, fault.name)))
     return trials
+
+
+def expanded(faults: Iterable[Fault], subjects: Iterable[Subject]) -> list[Fault]:
+    """The faults, with the rows of an Outline where the catalogue names it as a whole.
+
+    Args:
+        faults: Of the catalogue.
+        subjects: All scenarios.
+    """
+    rows: dict[str, list[str]] = {}
+    for subject in subjects:
+        outline = subject.id.partition("[")[0]
+        if outline != subject.id:
+            rows.setdefault(outline, []).append(subject.id)
+    return [
+        replace(
+            fault,
+            scenarios=tuple(dict.fromkeys(row for one in fault.scenarios for row in rows.get(one, [one]))),
+        )
+        for fault in faults
+    ]
 
 
 def by_catalogue(faults: Iterable[Fault], subjects: Iterable[Subject]) -> list[Trial]:

@@ -27,7 +27,13 @@ EVERYWHERE = (
 )
 """Where a change may make any scenario blind: what all of them look and judge with."""
 
-_PHRASE = re.compile(r"""@(?:given|when|then|step)\(\s*("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')""")
+FAILURES = ("harness/causes/", "harness/failures/")
+"""Where a change may make any scenario of a failure mode blind."""
+
+_PHRASE = re.compile(
+    r"""@(?:given|when|then|step)\(\s*(?:parsers\.parse\(\s*)?"""
+    r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
+)
 
 
 @dataclass(frozen=True)
@@ -59,13 +65,21 @@ def scenarios(change: Change, subjects: Iterable[Subject], modules: Mapping[str,
         # A module without a phrase is one that the others use.
         everything |= not found
         phrases |= found
+    of_failures = any(file.startswith(FAILURES) for file in change.text)
+    patterns = [_pattern(phrase) for phrase in phrases]
     return frozenset(
         subject.id
         for subject in subjects
         if everything
         or change.lines.get(subject.feature, frozenset()) & subject.lines
-        or phrases & subject.steps
+        or any(pattern.fullmatch(step) for pattern in patterns for step in subject.steps)
+        or (of_failures and any(claim.startswith("failure:") for claim in subject.claims))
     )
+
+
+def _pattern(phrase: str) -> re.Pattern[str]:
+    """What finds the steps of a phrase, with anything in the place of its arguments."""
+    return re.compile(".+".join(re.escape(part) for part in re.split(r"\{\w+\}", phrase)))
 
 
 def _step_files(change: Change) -> list[str]:
@@ -90,7 +104,7 @@ def uncovered(
         for file in change.text
         if file not in seen
         and file not in steps
-        and not file.startswith(EVERYWHERE)
+        and not file.startswith((*EVERYWHERE, *FAILURES))
         and not faults(
             Change({file: change.lines.get(file, frozenset())}, {file: change.text[file]}), known, catalogue
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,11 @@ import pytest
 from harness.adapters import clients
 from harness.core.errors import EnvironmentBroken, NotObserved
 from harness.core.findings import FindingsOfScenario, current_findings
-from harness.environment import Completed, Refusal, Routed
+from harness.environment import Completed, Joined, Refusal, Routed
 from harness.scenario import DENIED, DENIED_BY, IDENTITY_IMAGE, Names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from harness.scenario import Scenario
 
@@ -224,9 +225,49 @@ def test_an_agent_does_without_its_node_or_teleport_as_the_environment_has_them_
     assert calls == [call.agent.lose_node("no node"), call.agent.lose_teleport("no Teleport")]
 
 
+def test_a_teleport_without_its_data_lasts_until_the_scenario_ends(world: Callable[..., Scenario]) -> None:
+    happened: list[str] = []
+
+    @contextlib.contextmanager
+    def without() -> Iterator[None]:
+        happened.append("lost")
+        yield
+        happened.append("back")
+
+    scenario = world(teleport__get=None, disruption__teleport_without_data=without())
+    calls = arranged(scenario)
+    scenario.lose_data_of_teleport()
+    assert happened == ["lost"]
+    assert names_called(calls) == ["teleport.get", "teleport.create"]
+    assert calls[1].args[0]["kind"] == "token"
+    scenario.until_end.close()
+    assert happened == ["lost", "back"]
+
+
+def test_a_teleport_that_knows_the_token_has_its_data(world: Callable[..., Scenario]) -> None:
+    scenario = world(
+        teleport__get={"kind": "token"}, disruption__teleport_without_data=contextlib.nullcontext()
+    )
+    with pytest.raises(EnvironmentBroken, match="to know no token"):
+        scenario.lose_data_of_teleport()
+
+
+def test_an_agent_that_starts_anew_serves_a_user_made_anew(world: Callable[..., Scenario]) -> None:
+    joined = Joined(host_id="new", version="13.0.0", methods={}, identity_keys=())
+    scenario = world(agent__host_id="old", agent__joined=joined, agent__served_by="new")
+    calls = arranged(scenario)
+    assert scenario.served_anew() == ("old", "new", "new")
+    assert [name for name in names_called(calls) if name in ("agent.start_anew", "teleport.sign_in")] == [
+        "agent.start_anew",
+        "teleport.sign_in",
+    ]
+    assert names_called(calls)[:3] == ["agent.host_id", "agent.start_anew", "agent.joined"]
+    assert names_called(calls)[-1] == "agent.served_by"
+
+
 def test_where_nothing_can_be_disrupted_the_environment_is_to_blame(world: Callable[..., Scenario]) -> None:
     scenario = replace(world(), disruption=None)
-    for disrupt in (scenario.restart_node, scenario.miss_teleport):
+    for disrupt in (scenario.restart_node, scenario.miss_teleport, scenario.lose_data_of_teleport):
         with pytest.raises(EnvironmentBroken, match="lab, which offers nothing of the kind"):
             disrupt()
     assert names_called(arranged(scenario)) == []

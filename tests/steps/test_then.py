@@ -549,6 +549,33 @@ STEPS: dict[str, Told] = {
             {"outcome": replace(RESTARTED, host_id="new", served_by="new")},
         ),
     ),
+    "the agent does not serve again by itself": Told(
+        {"agent__stays_unknown": ([], [])},
+        (
+            {"agent__stays_unknown": (["host"], [])},
+            {"agent__stays_unknown": ([], [{"event": "instance.join"}])},
+        ),
+    ),
+    "it serves again as another host once its identity is deleted and its pod restarted": Told(
+        {"agent__host_id": "old", "agent__joined": replace(JOINED, host_id="new"), "agent__served_by": "new"},
+        (
+            {
+                "agent__host_id": "old",
+                "agent__joined": replace(JOINED, host_id="old"),
+                "agent__served_by": "old",
+            },
+            {
+                "agent__host_id": "old",
+                "agent__joined": replace(JOINED, host_id="new"),
+                "agent__served_by": "old",
+            },
+            {
+                "agent__host_id": "old",
+                "agent__joined": replace(JOINED, host_id="new"),
+                "agent__served_by": "another agent",
+            },
+        ),
+    ),
     "the restart made no AWS call": Told(
         {"outcome": RESTARTED, "agent__stays_off_aws": []},
         ({"outcome": RESTARTED, "agent__stays_off_aws": [{"action": "AssumeRoleWithWebIdentity"}]},),

@@ -497,31 +497,26 @@ class Away:
 class TestLoseNode:
     """What shows that an agent works again once its node does."""
 
-    def back(self, world: World, *, started: bool = True, ready: bool = True, **waiting: str) -> Away:
+    def back(self, world: World, *, uid: str = "new", ready: bool = True, **waiting: str) -> Away:
         def back() -> None:
             TestRestart().restart(world)
-            # The same pod, in which another container runs.
-            world.pod = pod("old", ready=ready, **waiting)
-            if started:
-                world.pod["status"]["containerStatuses"][0]["containerID"] = "another"
+            world.pod = pod(uid, ready=ready, **waiting)
 
         return Away(back)
 
-    def test_the_same_pod_with_another_container_works_again(
-        self, agent: Agent, world: World, patient: None
-    ) -> None:
+    def test_another_pod_works_again(self, agent: Agent, world: World, patient: None) -> None:
         away = self.back(world)
         seen = agent.lose_node(away)
         assert away.happened == ["gone", "back"]
-        assert (seen.pod_before, seen.pod) == ("old", "old")
+        assert (seen.pod_before, seen.pod) == ("old", "new")
         assert (seen.host_id_before, seen.host_id, seen.served_by) == (HOST, HOST, HOST)
         assert world.deleted == []
 
-    @pytest.mark.parametrize("state", [{"started": False}, {"ready": False}], ids=str)
-    def test_what_is_told_of_a_container_of_before_does_not_count(
-        self, agent: Agent, world: World, state: dict[str, bool]
+    @pytest.mark.parametrize("state", [{"uid": "old"}, {"ready": False}], ids=str)
+    def test_a_pod_that_was_not_evicted_or_is_not_ready_does_not_count(
+        self, agent: Agent, world: World, state: dict[str, Any]
     ) -> None:
-        with pytest.raises(NotObserved, match="to be started again and ready"):
+        with pytest.raises(NotObserved, match=r"another pod .* to be started and ready"):
             agent.lose_node(self.back(world, **state))
 
     def test_a_container_that_waits_for_its_next_start_is_waited_for(
@@ -591,6 +586,81 @@ class TestLoseTeleport:
         world.routes = False
         with pytest.raises(NotObserved, match="kubectl to be routed to the agent again"):
             agent.lose_teleport(away)
+
+
+class TestStaysUnknown:
+    """An agent whom Teleport does not know any more, and who neither registers nor joins by itself."""
+
+    @pytest.fixture(autouse=True)
+    def a_short_while(self, monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+        set_budget(monkeypatch, "AWAY_SECONDS", 0.05)
+        set_budget(monkeypatch, "FORGOTTEN_SECONDS", 0.5)
+        TestLoseTeleport().away(world).__enter__()
+        world.servers, world.events = [], []
+
+    def test_nothing_is_seen_though_the_watch_could(self, agent: Agent, world: World, patient: None) -> None:
+        assert agent.stays_unknown() == ([], [])
+        # Before and after the watch.
+        assert [made["kind"] for made in world.created] == ["role", "role"]
+
+    def test_one_that_does_not_try_is_red(self, agent: Agent, world: World) -> None:
+        world.agent_log = "INFO all is well"
+        with pytest.raises(NotObserved, match="the agent to tell of trouble"):
+            agent.stays_unknown()
+
+    @pytest.mark.parametrize("does", ["registers", "joins"])
+    def test_one_that_serves_by_itself_is_red(
+        self, agent: Agent, world: World, patient: None, does: str
+    ) -> None:
+        # With the identity that it has, it needs no join; with a new one it is not registered at once.
+        world.servers, world.events = ([server(HOST)], []) if does == "registers" else ([], [join(OTHER)])
+        with pytest.raises(NotObserved, match=r"no kube_server of .*, and no instance\.join"):
+            agent.stays_unknown()
+
+    def test_where_the_audit_log_shows_nothing_nothing_is_known(
+        self, agent: Agent, world: World, monkeypatch: pytest.MonkeyPatch, patient: None
+    ) -> None:
+        set_budget(monkeypatch, "SHOWN_SECONDS", 0.1)
+        world.on_create = lambda _: world.events.clear()
+        with pytest.raises(EnvironmentBroken, match=r"the control before it failed: .*the audit log to show"):
+            agent.stays_unknown()
+
+    def test_where_it_shows_nothing_any_more_nothing_is_known(
+        self, agent: Agent, world: World, monkeypatch: pytest.MonkeyPatch, patient: None
+    ) -> None:
+        set_budget(monkeypatch, "SHOWN_SECONDS", 0.1)
+
+        def create(_: dict[str, Any]) -> None:
+            if len(world.created) > 1:
+                world.events.pop()
+
+        world.on_create = create
+        with pytest.raises(EnvironmentBroken, match=r"the control after it failed: .*the audit log to show"):
+            agent.stays_unknown()
+
+
+class TestStartAnew:
+    """Identity and pod deleted."""
+
+    STATE = f"/api/v1/namespaces/{NAMES.namespace}/secrets/{NAMES.release}-0-state"
+
+    def test_the_identity_goes_before_the_pod(self, agent: Agent, world: World, patient: None) -> None:
+        def replaced() -> None:
+            if world.deleted[-1] == POD:
+                world.pod = pod("new")
+
+        world.on_delete = replaced
+        agent.start_anew()
+        assert world.deleted == [self.STATE, POD]
+
+    def test_a_pod_that_is_not_ready_is_red(self, agent: Agent, world: World) -> None:
+        def replaced() -> None:
+            if world.deleted[-1] == POD:
+                world.pod = pod("new", ready=False)
+
+        world.on_delete = replaced
+        with pytest.raises(NotObserved, match="to be ready"):
+            agent.start_anew()
 
 
 @pytest.mark.usefixtures("patient")

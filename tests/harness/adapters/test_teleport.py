@@ -468,6 +468,22 @@ class TestOracles:
         lab.log({"event": "instance.join"})
         assert made.audit("instance.join") == [{"event": "instance.join"}]
 
+    def test_a_teleport_without_its_data_writes_another_log(self, lab: Lab) -> None:
+        for name in ("first", "second"):
+            (lab.home / name).touch()
+        lab.server.audit_log.symlink_to(lab.home / "first")
+        lab.log({"event": "instance.join", "n": 1})
+        made = lab.attach()
+        lab.server.audit_log.unlink()
+        lab.server.audit_log.symlink_to(lab.home / "second")
+        lab.log({"event": "instance.join", "n": 2})
+        assert made.audit("instance.join") == [{"event": "instance.join", "n": 2}]
+        # Its data are back, and it goes on where it was.
+        lab.server.audit_log.unlink()
+        lab.server.audit_log.symlink_to(lab.home / "first")
+        lab.log({"event": "instance.join", "n": 3})
+        assert made.audit("instance.join") == [{"event": "instance.join", "n": 3}]
+
     def test_the_proxy_is_pinged_anew(self, lab: Lab) -> None:
         lab.site.answer = lambda _: (200, {"server_version": "13.4.3"})
         assert lab.attach().ping() == {"server_version": "13.4.3"}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.adapters import containers, daemons, kind_cluster
+from harness.adapters.kind_disruption import KindDisruption
 from harness.core.errors import EnvironmentBroken
 from harness.environments.kind import Kind
 
@@ -24,6 +25,7 @@ def isolated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
     monkeypatch.setattr(containers, "must_all_be_alive", lambda run, cluster: None)
     monkeypatch.setattr(containers, "connect", lambda: SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(kind_cluster, "keep_isolated", lambda node, folder: seen.append((node.name, folder)))
+    monkeypatch.setattr(KindDisruption, "must_be_over", lambda _: None)
     return seen
 
 
@@ -35,8 +37,11 @@ def kind() -> Kind:
         folder=Path("/run"),
         identities=KNOWN,
         path=lambda name: Path("/run/k", name),
+        addresses={"teleport": "127.0.0.1:4443"},
     )
     made._state = state
+    api: Any = None
+    made._api = api
     return made
 
 
@@ -56,3 +61,15 @@ def test_one_that_somebody_changed_is_refused(
     with pytest.raises(EnvironmentBroken, match="down mine"):
         kind().must_be_alive()
     assert isolated == []
+
+
+def test_one_in_which_a_killed_run_left_a_disruption_is_refused(
+    isolated: list[tuple[str, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def left(_: KindDisruption) -> None:
+        raise EnvironmentBroken(expected="all well", seen="control-plane is cordoned", remedy="-")
+
+    monkeypatch.setattr(containers, "identities", lambda run, cluster: dict(KNOWN))
+    monkeypatch.setattr(KindDisruption, "must_be_over", left)
+    with pytest.raises(EnvironmentBroken, match="cordoned"):
+        kind().must_be_alive()

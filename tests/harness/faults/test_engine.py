@@ -158,6 +158,7 @@ class TestPlan:
 
         class Record:
             claims = ("c",)
+            failures = ("f",)
             feature = "features/f.feature"
 
             def __init__(self, name: str, line: int, *steps: int) -> None:
@@ -169,6 +170,7 @@ class TestPlan:
         assert first.lines == {4, 8, 9, 10}
         assert second.lines == {4, 11, 12, 13, 14, 15}
         assert second.steps == {"step 4", "step 15"}
+        assert second.claims == ("c", "failure:f")
         assert [one.id for one in plan.subjects(records, records[1:])] == ["second"]
 
 

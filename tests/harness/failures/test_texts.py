@@ -6,8 +6,8 @@ import pytest
 from packaging.version import Version
 
 from harness.core.errors import ConformanceError, Withheld
-from harness.guide import texts
-from harness.guide.texts import TEXTS, Place, measured_text, text_for
+from harness.failures.table import TEXTS, measured_text, text_for
+from harness.failures.texts import Place, texts_of
 
 MEASURED_AT = "13.0.0-dev"
 RELEASES = ("12.0.0-alpha.2", "12.4.1", "13.0.0-dev", "13.4.26", "14.0.0", "16.5.1", "17.7.23", "18.7.6")
@@ -116,6 +116,6 @@ def test_every_row_is_whole_and_brackets_are_placeholders() -> None:
 
 
 def test_a_row_with_an_unknown_place_is_refused() -> None:
-    table = "- {failure: f, rows: [{place: nowhere, versions: '', provenance: read, source: s, text: t}]}"
+    row = {"place": "nowhere", "versions": "", "provenance": "read", "source": "s", "text": "t"}
     with pytest.raises(ConformanceError, match="nowhere"):
-        texts._load(table)
+        texts_of("f", [row])
