@@ -22,13 +22,14 @@ from harness.core.errors import ConformanceError, EnvironmentBroken, UsageError
 from harness.core.redaction import redact
 from harness.environments import state
 from harness.environments.options import environment_options, path
+from harness.failures import explain_command
 from harness.faults import catalogue
 from harness.faults import command as faults_command
 from harness.faults import labs as fault_labs
 from harness.faults.plan import subjects
 from harness.fidelity import command as fidelity_command
 from harness.guide.coverage import SHOWN_RED
-from harness.report import coverage_command, drift_command
+from harness.report import coverage_command, drift_command, failures_page
 from harness.report.model import REPORT_NAME
 from harness.report.verify import verify
 
@@ -356,6 +357,8 @@ def _tell(text: str) -> None:
 
 main.add_command(coverage_command.coverage_)
 main.add_command(drift_command.drift)
+main.add_command(explain_command.explain)
+main.add_command(failures_page.failures)
 
 
 def entry() -> None:
