@@ -253,7 +253,9 @@ class Account(Protocol):
     account_id: str
     region: str
 
-    def create_role(self, *, name: str | None = None, service_account: str | None = None) -> str:
+    def create_role(
+        self, *, name: str | None = None, service_account: str | None = None, path: str = "/"
+    ) -> str:
         """Creates an IAM role that the scenario's service account may assume; returns its ARN."""
 
     def trust(self, service_account: str) -> JSON:
@@ -283,8 +285,14 @@ class Account(Protocol):
     def oidc_providers(self) -> Mapping[str, Sequence[str]]:
         """The account's OIDC providers: issuer, with `https://`, to the audiences registered."""
 
-    def create_node(self) -> Mapping[str, str]:
+    def create_node(self, *, for_pods: bool = True) -> Mapping[str, str]:
         """Makes a node with an IAM role of its own; environment of a pod that runs on it."""
+
+    def told_of_node(self) -> Sequence[str]:
+        """Roles that STS answered when it was asked who signs with the node's identity."""
+
+    def keys_of_a_user(self) -> Mapping[str, str]:
+        """Access key of an IAM user of the account, as the variables that AWS's programs read: secret."""
 
     def create_cluster_without_issuer(self) -> str:
         """Makes an EKS cluster that has no OIDC issuer; returns its name."""
@@ -307,12 +315,21 @@ class Account(Protocol):
     def shift_clock(self, by: float) -> None:
         """Moves AWS's clock, for the scenario's role only, by seconds."""
 
+    def cut(self, action: str) -> None:
+        """From now on nobody is answered who asks this of, or for, the scenario's role."""
+
+    def calm(self) -> None:
+        """Ends denial, delay, cut and wrong clock."""
+
 
 class Cluster(Protocol):
     """The Kubernetes cluster, seen from one scenario with an administrator's eyes."""
 
     def apply(self, manifest: JSON) -> None:
         """Creates an object, or brings it to this state."""
+
+    def delete(self, kind: str, name: str) -> None:
+        """Deletes an object of the scenario's namespace."""
 
     def create_namespace(self) -> None:
         """Creates the scenario's namespace."""
@@ -417,6 +434,18 @@ class Agent(Protocol):
     def install(self, values: Mapping[str, str] | None = None) -> None:
         """Installs the chart with the guide's values, `values` in their place."""
 
+    def try_install(self, values: Mapping[str, str]) -> Completed:
+        """As `install`, whatever Helm makes of it; what it left behind."""
+
+    def events(self, text: str) -> str:
+        """Waits until Kubernetes' warnings about the agent's pod or StatefulSet hold a text; all of them."""
+
+    def never_starts_until(self, mend: Callable[[], None]) -> Sequence[JSON]:
+        """Watches that no container of the agent starts, and has it join once `mend` was called; what did before."""
+
+    def ends_until(self, mend: Callable[[], None]) -> Sequence[JSON]:
+        """Watches that the agent ends again and again, and has it join once `mend` was called; joins before that."""
+
     def joined(self) -> Joined:
         """Waits for the three facts of "joined by IAM"."""
 
@@ -462,8 +491,13 @@ class Agent(Protocol):
     def upgrade(self, values: Mapping[str, str]) -> None:
         """Upgrades the release to the guide's values, these in their place."""
 
-    def out_until(self, mend: Callable[[], None]) -> Sequence[JSON]:
-        """Watches that the agent tries again and does not join, and joins once `mend` was called; joins before that."""
+    def out_until(self, mend: Callable[[], None], *, roles: Collection[str] = ...) -> Sequence[JSON]:
+        """Watches that the agent tries again and does not join, and joins once `mend` was called; joins before that.
+
+        Args:
+            mend: What takes away what keeps it out.
+            roles: System roles as which it must not join; those of an agent for Kubernetes where not given.
+        """
 
     def refused(self) -> Refusal:
         """Waits until STS answered the Auth Service, then watches that no join follows."""
@@ -627,6 +661,39 @@ class Connectors(Protocol):
 
     def sign_in(self) -> Sequence[str]:
         """Signs in a member of a mapped team, attribute or claim by the identity provider; the roles given."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What came of a request to join.
+
+    Attributes:
+        host_id: Of the host that it was asked for; no other has it.
+        words: With which it was refused; empty where certificates were given.
+        asked: Calls on the gateway's log by which STS, or a host in its place, was asked who signed it.
+    """
+
+    host_id: str
+    words: str
+    asked: tuple[JSON, ...]
+
+
+class Impostor(Protocol):
+    """Somebody who has what the agent signs, and asks to join with it."""
+
+    def ask(self, forgery: str) -> Answered:
+        """Asks Teleport once for the certificates of a host.
+
+        Args:
+            forgery: A failure of the table, which says what the request is; `genuine` for the agent's own.
+        """
+
+    def take_role(self, *, genuine: bool) -> JSON:
+        """Asks AWS once for the scenario's role, with a web identity of the agent's; the gateway's record of it.
+
+        Args:
+            genuine: Whether it has the signature that the cluster gave it.
+        """
 
 
 class Disruption(Protocol):

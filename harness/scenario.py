@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Connectors,
         Description,
         Disruption,
+        Impostor,
         Restarted,
         Roles,
         Teleport,
@@ -159,6 +160,7 @@ class Scenario:
         description: The environment it runs in.
         beside: Gives the same ports, bound to other names, in the same home.
         disruption: Of the environment, where it can be disrupted.
+        impostor: Who asks to join in the agent's place.
         until_end: What lasts until the scenario ends, and is over before the rest of it is undone.
     """
 
@@ -174,6 +176,7 @@ class Scenario:
     description: Description = field(repr=False)
     beside: Beside = field(repr=False, default=_nothing_beside)
     disruption: Disruption | None = field(repr=False, default=None)
+    impostor: Impostor | None = field(repr=False, default=None)
     until_end: contextlib.ExitStack = field(repr=False, default_factory=contextlib.ExitStack)
 
     # Arrangements, through APIs
@@ -301,6 +304,17 @@ class Scenario:
         joined = self.agent.joined()
         self.make_user_with_guide_role()
         return before, joined.host_id, self.agent.served_by()
+
+    @property
+    def somebody_else(self) -> Impostor:
+        """Who asks to join in the agent's place."""
+        if self.impostor is None:
+            raise EnvironmentBroken(
+                expected="an environment in which somebody else can ask to join",
+                seen=f"{self.description.name}, which offers nothing of the kind",
+                remedy="run the scenario in the lab",
+            )
+        return self.impostor
 
     @property
     def _disruption(self) -> Disruption:

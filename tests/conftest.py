@@ -15,6 +15,7 @@ from harness.environment import (
     Connectors,
     Description,
     Disruption,
+    Impostor,
     Roles,
     Teleport,
     Workstation,
@@ -43,6 +44,7 @@ def build(**answers: Any) -> Scenario:
         "roles": create_autospec(Roles, instance=True, kubernetes_user="kubernetes-alice"),
         "connectors": create_autospec(Connectors, instance=True),
         "disruption": create_autospec(Disruption, instance=True),
+        "impostor": create_autospec(Impostor, instance=True),
     }
     for path, answer in answers.items():
         port, name, *each = path.split("__")

@@ -7,12 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.adapters import processes, sockets
-from harness.adapters.agent_controls import SHOWN_SECONDS, CanaryCall, CanaryRole, Mended, MendedToken
+from harness.adapters.agent_controls import (
+    SERVICES,
+    SHOWN_SECONDS,
+    CanaryCall,
+    CanaryRole,
+    Mended,
+    MendedToken,
+)
+from harness.adapters.agent_failures import AgentFailures
 from harness.adapters.agent_readings import (
     CHALLENGE_SECONDS,
     JOIN_SECONDS,
     READY_SECONDS,
-    AgentReadings,
     answers,
     is_ready,
 )
@@ -32,7 +39,7 @@ if TYPE_CHECKING:
     from harness.adapters.kubernetes_api import KubernetesAPI
     from harness.adapters.teleport import Teleport
     from harness.adapters.workstation import Workstation
-    from harness.environment import JSON
+    from harness.environment import JSON, Completed
     from harness.scenario import Names
 
 WATCH_SECONDS = 2.0
@@ -76,7 +83,7 @@ class _Before:
     joins: int
 
 
-class Agent(AgentReadings):
+class Agent(AgentFailures):
     """`harness.environment.Agent`: release, pod, identity and join of one scenario's agent."""
 
     def __init__(  # each is another part of the scenario
@@ -138,13 +145,19 @@ class Agent(AgentReadings):
         Raises:
             NotObserved: Helm failed.
         """
+        self._helm(self._install_command(values or {}))
+
+    def try_install(self, values: Mapping[str, str]) -> Completed:
+        """As `install`, whatever Helm makes of it; what it left behind."""
+        argv = self._install_command(values)
+        return self._run_helm(argv)
+
+    def _install_command(self, values: Mapping[str, str]) -> list[str]:
         settings = [
-            part
-            for key, value in {**self.values(), **(values or {})}.items()
-            for part in ("--set", f"{key}={value}")
+            part for key, value in {**self.values(), **values}.items() for part in ("--set", f"{key}={value}")
         ]
         argv = ["helm", "install", self.names.release, str(self._chart.archive), *settings]
-        self._helm([*argv, "--create-namespace", "--namespace", self.names.namespace])
+        return [*argv, "--create-namespace", "--namespace", self.names.namespace]
 
     def uninstall(self) -> None:
         """Uninstalls the release, its hooks run.
@@ -190,7 +203,7 @@ class Agent(AgentReadings):
             within=READY_SECONDS,
         )
 
-    def out_until(self, mend: Callable[[], None]) -> Sequence[JSON]:
+    def out_until(self, mend: Callable[[], None], *, roles: Collection[str] = SERVICES) -> Sequence[JSON]:
         """Watches that the agent tries again and does not join, and joins once `mend` was called.
 
         What shows that the watching could see a join (design rule 4): before it, the audit log holds an event that
@@ -198,9 +211,10 @@ class Agent(AgentReadings):
 
         Args:
             mend: Takes away what keeps the agent out.
+            roles: System roles as which it does not join.
 
         Returns:
-            Joins before it was called: none.
+            Joins as these before it was called: none.
 
         Raises:
             NotObserved: The agent told of no other attempt, or joined.
@@ -220,7 +234,7 @@ class Agent(AgentReadings):
             last_words=self.last_error,
         )
         return stays(
-            self._joined_so_far,
+            lambda: [event for event in self._joined_so_far() if event.get("role") in roles],
             lambda seen: len(seen) == 0,
             expected=f"no instance.join with token {self.names.token}",
             budget=WATCH_SECONDS,
@@ -541,12 +555,15 @@ class Agent(AgentReadings):
         return seen
 
     def _helm(self, argv: Sequence[str]) -> None:
-        completed = processes.run(
-            argv, env=self._env, cwd=self._chart.archive.parent, within=UNINSTALL_SECONDS + 30
-        )
+        completed = self._run_helm(argv)
         if completed.exit_code != 0:
             # A chart that does not install is the product's fault, not the environment's.
             raise NotObserved(
                 f"expected: helm {argv[1]} to succeed\nseen: exit status {completed.exit_code}: "
                 f"{(completed.stderr or completed.stdout).strip()[-800:]}"
             )
+
+    def _run_helm(self, argv: Sequence[str]) -> Completed:
+        return processes.run(
+            argv, env=self._env, cwd=self._chart.archive.parent, within=UNINSTALL_SECONDS + 30
+        )

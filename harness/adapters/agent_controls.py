@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from harness.adapters.agent import Agent
+    from harness.adapters.agent_readings import AgentReadings
     from harness.adapters.aws import Account
     from harness.adapters.teleport import Teleport
 
@@ -60,7 +61,7 @@ class CanaryCall:
 class CanaryRole:
     """Control of "no join": what the harness makes before and after the watch appears in the audit log."""
 
-    def __init__(self, agent: Agent, teleport: Teleport) -> None:
+    def __init__(self, agent: AgentReadings, teleport: Teleport) -> None:
         """Binds the control to a scenario's agent.
 
         Args:

@@ -243,14 +243,26 @@ class AgentReadings:
         self._started()
         return self.pod()
 
-    def _started(self) -> None:
-        """Waits until the agent's program runs: what is read of its pod before that changes by the moment."""
+    def _started(self, *, or_ended: bool = False) -> None:
+        """Waits until the agent's program runs: what is read of its pod before that changes by the moment.
+
+        Args:
+            or_ended: Whether one that has ended will do.
+        """
+
+        def look() -> dict[str, Any]:
+            return _summary(self._api.get(self._pod_path) or {})
+
         eventually(
-            lambda: _summary(self._api.get(self._pod_path) or {}),
-            lambda pod: any("running" in state for state in pod["containers"]),
+            look,
+            lambda pod: any(
+                "running" in state or (or_ended and _ended(state)) for state in pod["containers"]
+            ),
             expected=f"pod {self.names.release}-0 to run",
             within=READY_SECONDS,
-            failed=_waits_in_vain,
+            failed=lambda pod: (
+                None if or_ended and any(map(_ended, pod["containers"])) else _waits_in_vain(pod)
+            ),
         )
 
     def ready(self, *, other_than: str = "") -> JSON:
@@ -304,7 +316,7 @@ class AgentReadings:
         Raises:
             NotObserved: It did not come; with the agent's own last error.
         """
-        self._started()
+        self._started(or_ended=True)
         return eventually(
             self.log,
             lambda log: text in log,
@@ -419,6 +431,11 @@ def _summary(pod: JSON) -> dict[str, Any]:
         "ready": is_ready(pod),
         "containers": [container.get("state", {}) for container in status.get("containerStatuses", [])],
     }
+
+
+def _ended(state: Mapping[str, Any]) -> bool:
+    """Whether a container's program has run, and is waited for to be started again."""
+    return "terminated" in state or state.get("waiting", {}).get("reason") == "CrashLoopBackOff"
 
 
 def _waits_in_vain(pod: Mapping[str, Any]) -> str | None:

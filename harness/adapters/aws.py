@@ -115,6 +115,11 @@ class Clients:
             proxies={"https": f"http://{proxy}"}, retries={"total_max_attempts": 1}, read_timeout=20
         )
 
+    def keys(self) -> Mapping[str, str]:
+        """The administrator's key, as the variables that AWS's programs read."""
+        found: Any = self._session.get_credentials()
+        return {"AWS_ACCESS_KEY_ID": found.access_key, "AWS_SECRET_ACCESS_KEY": found.secret_key}
+
     def client(self, service: str, *, marker: str = "", region: str | None = None) -> Any:
         """A client of `iam`, `sts` or `eks`.
 
@@ -162,12 +167,15 @@ class Account:
         self._made: list[str] = []
         self._partition = region
 
-    def create_role(self, *, name: str | None = None, service_account: str | None = None) -> str:
+    def create_role(
+        self, *, name: str | None = None, service_account: str | None = None, path: str = "/"
+    ) -> str:
         """Creates an IAM role that a service account may assume (claim s1.trust); returns its ARN.
 
         Args:
             name: Of the role; the scenario's where not given.
             service_account: Of the scenario's namespace; the scenario's where not given.
+            path: Of the role, with a slash at both ends.
         """
         trust = {
             "Version": "2012-10-17",
@@ -175,7 +183,7 @@ class Account:
         }
         self._roles = list(dict.fromkeys([*self._roles, name or self.names.role]))
         answer = self._iam().create_role(
-            RoleName=name or self.names.role, AssumeRolePolicyDocument=json.dumps(trust)
+            RoleName=name or self.names.role, Path=path, AssumeRolePolicyDocument=json.dumps(trust)
         )
         arn: str = answer["Role"]["Arn"]
         return arn
@@ -268,19 +276,37 @@ class Account:
         recording.record_oracle("aws", "OIDC providers of the account", found)
         return found
 
-    def create_node(self) -> Mapping[str, str]:
+    def create_node(self, *, for_pods: bool = True) -> Mapping[str, str]:
         """Makes a node with an IAM role of its own; environment of a pod that runs on it.
 
         Its instance metadata is the gateway's, under a path of its own: no other pod comes upon it.
+
+        Args:
+            for_pods: Whether its pods reach that metadata (a hop limit of 2 and more).
         """
         name = self.names.node_role
         arn = self.create_role(name=name, service_account="of-no-pod")
         self._made.append(f"/node-identities/{quote(name)}")
-        node = self._gateway.call("PUT", self._made[-1], {"role_arn": arn, "region": self.region})
+        node = self._gateway.call(
+            "PUT", self._made[-1], {"role_arn": arn, "region": self.region, "for_pods": for_pods}
+        )
         return {
-            "AWS_EC2_METADATA_DISABLED": "false",
+            # AWS's programs look for `true`; `false` would be no text on Helm's command line.
+            "AWS_EC2_METADATA_DISABLED": "no",
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{node['endpoint']}/",
         }
+
+    def told_of_node(self) -> Sequence[str]:
+        """Roles that STS answered when it was asked who signs with the node's identity."""
+        return [
+            str(call["role"])
+            for call in self._gateway.calls(role=self.names.node_role)
+            if (call["action"], call["verdict"]) == ("GetCallerIdentity", "allowed")
+        ]
+
+    def keys_of_a_user(self) -> Mapping[str, str]:
+        """Access key of an IAM user of the account, as the variables that AWS's programs read: secret."""
+        return self._clients.keys()
 
     def create_cluster_without_issuer(self) -> str:
         """Makes an EKS cluster that has no OIDC issuer; returns its name."""
@@ -326,6 +352,14 @@ class Account:
     def shift_clock(self, by: float) -> None:
         """Moves AWS's clock, for the scenario's role only, by seconds."""
         self._disrupt({"clock_shift": by})
+
+    def cut(self, action: str) -> None:
+        """From now on nobody is answered who asks this of, or for, the scenario's role."""
+        self._disrupt({"cut": action})
+
+    def calm(self) -> None:
+        """Ends denial, delay, cut and wrong clock."""
+        self._disrupt({})
 
     def assume_role(self, web_identity_token: str) -> str:
         """One AssumeRoleWithWebIdentity for the scenario's role, allowed or not; the session's own name.

@@ -15,7 +15,10 @@ from urllib.parse import urlsplit
 import docker.errors
 import requests.exceptions
 
-from harness.adapters import containers, processes
+from harness.adapters import (
+    image_store,
+    processes,
+)
 from harness.core.errors import EnvironmentBroken
 from harness.core.images import GATEWAY_BASE
 from harness.core.redaction import redactor
@@ -77,10 +80,10 @@ def provide_gateway_image(
         EnvironmentBroken: It could not be pulled or built; with the last words.
     """
     if given:
-        containers.provide(client, [given], tell=tell)
+        image_store.provide(client, [given], tell=tell)
         return given
     image = image_name(backend)
-    if containers.absent(client, [image]):
+    if image_store.absent(client, [image]):
         tell(f"building the AWS gateway's image {image} (once)")
         _build(client, image, backend)
     return image

@@ -203,8 +203,9 @@ def _values(settings: tuple[str, ...], files: tuple[Path, ...]) -> dict[str, Any
         import yaml  # noqa: PLC0415  # slow to load, and most calls need none
 
         values = _merged(values, yaml.safe_load(file.read_text()) or {})
-    for setting in settings:
-        values = _merged(values, helm_python.parse_set_string(setting))
+    if settings:
+        # All at once: several may be of one item of a list.
+        values = _merged(values, helm_python.parse_set_string(",".join(settings)))
     return values
 
 

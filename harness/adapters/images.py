@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.adapters import chart, containers, processes
+from harness.adapters import (
+    chart,
+    docker_engine,
+    image_store,
+    processes,
+)
 from harness.adapters.clients import AWS_CLI_IMAGE
 from harness.core import images
 from harness.core.errors import EnvironmentBroken, UsageError
@@ -112,7 +117,7 @@ def sizes(client: docker.DockerClient, names: Sequence[str]) -> dict[str, int | 
         client: Of the engine.
         names: Of the images.
     """
-    absent = set(containers.absent(client, names))
+    absent = set(image_store.absent(client, names))
     return {name: None if name in absent else int(client.images.get(name).attrs["Size"]) for name in names}
 
 
@@ -193,8 +198,8 @@ def load(archive: Path) -> list[str]:
 
 def _docker(*arguments: str, within: float = ARCHIVE_SECONDS) -> Completed:
     return processes.run(
-        [containers.program(), *arguments],
-        env=containers.command_environment(),
+        [docker_engine.program(), *arguments],
+        env=docker_engine.command_environment(),
         cwd=Path("/"),
         within=within,
     )

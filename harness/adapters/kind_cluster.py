@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from packaging.version import Version
 
-from harness.adapters import containers, daemons, images, processes
+from harness.adapters import (
+    containers,
+    daemons,
+    docker_engine,
+    images,
+    processes,
+)
 from harness.adapters.control_plane import AUDIT_POLICY
 from harness.adapters.kubernetes_api import KubernetesAPI
 from harness.core.errors import EnvironmentBroken, NotObserved, TransientOracleError
@@ -293,7 +299,7 @@ def environment_of_kind(env: Mapping[str, str], network: str) -> dict[str, str]:
         network: In place of the one that all clusters of a machine share.
     """
     docker_program = shutil.which("docker")
-    engine = containers.client_environment()
+    engine = docker_engine.client_environment()
     # `docker run`, by which kind makes nodes, would tell them the proxies of the user's config.json.
     engine.pop("DOCKER_CONFIG", None)
     path = [env["PATH"], *([str(Path(docker_program).parent)] if docker_program else [])]
@@ -393,11 +399,13 @@ class _Import(threading.Thread):
         return containers.execute(self._node, "ctr", "version").exit_code == 0
 
     def _bring(self) -> None:
-        docker_program = containers.program()
+        docker_program = docker_engine.program()
         save = [docker_program, "image", "save", *images.one_platform(), *self._images]
         load = [docker_program, "exec", "-i", self._node]
         load += ["ctr", "--namespace=k8s.io", "images", "import", "--digests", "--snapshotter=overlayfs", "-"]
-        completed = processes.piped(save, load, env=containers.command_environment(), within=IMPORT_SECONDS)
+        completed = processes.piped(
+            save, load, env=docker_engine.command_environment(), within=IMPORT_SECONDS
+        )
         processes.checked(completed, expected=f"images to reach the node: {', '.join(self._images)}")
 
 

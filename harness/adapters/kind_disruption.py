@@ -6,7 +6,13 @@ import contextlib
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from harness.adapters import containers, kind_cluster, pod_identity_webhook, teleport_container
+from harness.adapters import (
+    containers,
+    docker_engine,
+    kind_cluster,
+    pod_identity_webhook,
+    teleport_container,
+)
 from harness.adapters.agent_readings import is_ready
 from harness.adapters.kubernetes_api import MERGE, RefusedError
 from harness.core.errors import EnvironmentBroken, NotObserved, TransientOracleError
@@ -268,7 +274,7 @@ def _is_cordoned(node: Mapping[str, Any]) -> bool:
 @contextlib.contextmanager
 def _away(name: str, wait: Callable[[Container], None]) -> Iterator[None]:
     """Stops a container for a block, whatever becomes of it; starts it and waits for what it does."""
-    client = containers.connect()
+    client = docker_engine.connect()
     with contextlib.closing(client):
         container = containers.Container(client, name)
         try:

@@ -70,6 +70,16 @@ class Cluster:
         """Creates an object, or brings it to this state."""
         self._api.apply(manifest)
 
+    def delete(self, kind: str, name: str) -> None:
+        """Deletes an object of the scenario's namespace; that it is gone already is fine.
+
+        Args:
+            kind: As in manifests.
+            name: Of the object.
+        """
+        metadata = {"name": name, "namespace": self.names.namespace}
+        self._api.delete(f"{self._api.collection({'kind': kind, 'metadata': metadata})}/{name}")
+
     def create_namespace(self) -> None:
         """Creates the scenario's namespace."""
         self._api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.names.namespace}})

@@ -27,6 +27,8 @@ COLLECTIONS = {
     "Pod": "/api/v1/namespaces/{namespace}/pods",
     "Service": "/api/v1/namespaces/{namespace}/services",
     "Deployment": "/apis/apps/v1/namespaces/{namespace}/deployments",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
     "MutatingWebhookConfiguration": ("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"),
@@ -91,13 +93,13 @@ class KubernetesAPI:
         answer = self._send(method, path, headers, body)
         data = answer.data or b""
         text: str = data.decode(errors="replace") if isinstance(data, bytes) else str(data)
-        if answer.status in PASSING:
-            raise TransientOracleError(f"the API server could not serve: {answer.status}: {text[:300]}")
         if answer.status >= 400:
             try:
                 message = str(json.loads(text)["message"])
             except (ValueError, KeyError, TypeError):
                 message = text[:300]
+            if answer.status in PASSING:
+                raise TransientOracleError(f"the API server could not serve: {answer.status}: {message}")
             raise RefusedError(f"{method} {path}", answer.status, message)
         return text
 

@@ -15,7 +15,11 @@ import requests.exceptions
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from harness.adapters import containers, direct
+from harness.adapters import (
+    direct,
+    docker_engine,
+    image_store,
+)
 from harness.core.errors import EnvironmentBroken, NotObserved, TransientOracleError
 from harness.core.images import LOCALSTACK
 from harness.core.redaction import redactor
@@ -64,8 +68,8 @@ def start(engine: Engine, *, region: str, image: str = LOCALSTACK, token: str | 
     Raises:
         EnvironmentBroken: It is not there, died, wants an account or does not answer in time.
     """
-    if containers.absent(engine.client, [image]):
-        raise containers.missing_images([image])
+    if image_store.absent(engine.client, [image]):
+        raise image_store.missing_images([image])
     name = engine.will_start(NAME)
     try:
         _start(engine, name, region, image, token)
@@ -94,7 +98,7 @@ def _start(engine: Engine, name: str, region: str, image: str, token: str | None
             image,
             edge_port=PORT,
             region_name=region,
-            docker_client_kw={"environment": containers.client_environment()},
+            docker_client_kw={"environment": docker_engine.client_environment()},
         )
     finally:
         # testcontainers has an own idea of where the engine is, and leaves it there for all others.

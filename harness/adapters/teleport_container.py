@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from harness.adapters import containers, daemons, processes, teleport_server
+from harness.adapters import (
+    containers,
+    daemons,
+    image_store,
+    processes,
+    teleport_server,
+)
 from harness.adapters.containers import Wanted
 from harness.adapters.teleport_server import HOST, Administrator, Server
 from harness.core.errors import EnvironmentBroken, NotObserved
@@ -41,7 +47,7 @@ def clients(engine: Engine, image: str, folder: Path) -> Path:
     folder.mkdir(parents=True)
     for program in ("tsh", "tctl"):
         found = any(
-            containers.copy_out(engine.client, image, f"{place}/{program}", folder / program, run=engine.run)
+            image_store.copy_out(engine.client, image, f"{place}/{program}", folder / program, run=engine.run)
             for place in PROGRAM_FOLDERS
         )
         if not found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from harness.causes import aws, token
+from harness.causes import agent, aws, chart, token
 from harness.core.errors import ConformanceError
 from harness.failures.table import failure_with_cause, measured_texts
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.failures.texts import Place, Text
     from harness.scenario import Scenario
 
-CAUSES: Mapping[str, Cause] = MappingProxyType({**aws.CAUSES, **token.CAUSES})
+CAUSES: Mapping[str, Cause] = MappingProxyType({**agent.CAUSES, **aws.CAUSES, **chart.CAUSES, **token.CAUSES})
 """By the failure's name."""
 
 
@@ -35,8 +35,10 @@ def arranged(scenario: Scenario, cause: str) -> Failure:
 
 
 def deploy(scenario: Scenario, failure: Failure) -> None:
-    """Deploys the agent, with the values that the cause asks for."""
-    scenario.agent.install(CAUSES[failure.name].values(scenario))
+    """Deploys the agent, with the values that the cause asks for, and does what is late of it."""
+    cause = CAUSES[failure.name]
+    scenario.agent.install(cause.values(scenario))
+    cause.late(scenario)
 
 
 def mend(scenario: Scenario, failure: Failure) -> None:
@@ -79,11 +81,17 @@ def _shown(scenario: Scenario, text: Text) -> bool:
 def filled(scenario: Scenario, text: Text) -> str:
     """A text with the scenario's own names in it."""
     names = scenario.names
+    # Only where it is asked for: it is a call.
+    issuer = scenario.kubernetes.issuer() if "issuer" in text.placeholders else ""
     words = {
         "account": scenario.aws.account_id,
         "cluster": names.cluster,
+        "issuer": issuer,
         "namespace": names.namespace,
         "node": f"{names.release}-0",
+        "proxy": agent.CLOSED,
+        "proxy_host": agent.UNKNOWN_HOST,
+        "release": names.release,
         "role": "Kube",
         "secret": f"{names.release}-0-state",
         "service_account": names.service_account,
@@ -97,6 +105,8 @@ _READERS: Mapping[Place, Callable[[Scenario, str], str]] = MappingProxyType(
     {
         "agent-log": lambda scenario, words: scenario.agent.logs(words),
         "auth-log": lambda scenario, words: scenario.teleport.logs(words),
+        "kubectl-raw": agent.told_by_kubectl,
+        "pod": lambda scenario, words: scenario.agent.events(words),
     }
 )
 """How each place is read that needs no command of the user: waits until it has the words."""

@@ -206,12 +206,12 @@ def end(found: Path) -> list[Leftover]:
     ledger = Ledger(found / state.LEDGER_FILE)
     undo = {"process": daemons.undo_process, "folder": simulated_product.undo_folder}
     if any(entry.kind not in undo for entry in ledger.open_entries()):
-        from harness.adapters import containers  # noqa: PLC0415  # slow to load, and the lab has none
+        from harness.adapters import run_containers  # noqa: PLC0415  # slow to load, and the lab has none
 
         undo |= {
-            "container": containers.undo_container,
-            "docker-network": containers.undo_network,
-            "kind-cluster": containers.undo_cluster,
+            "container": run_containers.undo_container,
+            "docker-network": run_containers.undo_network,
+            "kind-cluster": run_containers.undo_cluster,
         }
     leftovers = replay(ledger, undo)
     if not leftovers:
@@ -230,13 +230,13 @@ def _fetch_container_logs(found: Path) -> None:
     runs = {str(entry.what["run"]) for entry in entries if entry.kind == "container"}
     if not runs:
         return
-    from harness.adapters import containers  # noqa: PLC0415  # slow to load, and the lab has none
+    from harness.adapters import run_containers  # noqa: PLC0415  # slow to load, and the lab has none
 
     folder = found / "containers"
     folder.mkdir(exist_ok=True)
     try:
         for run in runs:
-            for name, text in containers.logs(run):
+            for name, text in run_containers.logs(run):
                 (folder / f"{name}.log").write_text(text)
     except EnvironmentBroken as error:
         # The other logs are kept all the same, and what went wrong before is what the user is told.

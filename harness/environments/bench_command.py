@@ -10,7 +10,14 @@ import time
 from typing import TYPE_CHECKING
 
 from harness import environments
-from harness.adapters import containers, images, kind_cluster, processes
+from harness.adapters import (
+    containers,
+    docker_engine,
+    image_store,
+    images,
+    kind_cluster,
+    processes,
+)
 from harness.adapters.certificates import signing_key
 from harness.environments import state
 
@@ -53,11 +60,11 @@ def _bare(settings: Settings, tell: Tell) -> dict[str, float]:
 
 
 def _by_hand(settings: Settings, making: Provisioning) -> dict[str, float]:
-    env = processes.base_environment(making.folder, making.run) | containers.client_environment()
+    env = processes.base_environment(making.folder, making.run) | docker_engine.client_environment()
     needed = images.needed(settings)
     program = kind_cluster.require_program(settings.kind, node=needed.node, env=env)
     engine = containers.Engine(making.run, making.ledger)
-    containers.provide(engine.client, needed.all)
+    image_store.provide(engine.client, needed.all)
     engine.make_network()
     keys = making.folder / "keys"
     keys.mkdir()

@@ -5,7 +5,12 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from harness.adapters import containers, gateway_image, images
+from harness.adapters import (
+    docker_engine,
+    gateway_image,
+    image_store,
+    images,
+)
 from harness.core import images as core_images
 from harness.core.credentials import RegistrySecret
 
@@ -29,7 +34,7 @@ def listing(settings: Settings, tell: Tell) -> None:
         EnvironmentBroken: No Docker engine answers.
     """
     parts = _parts(settings)
-    with contextlib.closing(containers.connect()) as client:
+    with contextlib.closing(docker_engine.connect()) as client:
         sizes = images.sizes(client, list(parts.values()))
         widths = [max(map(len, column)) for column in (parts, parts.values())]
         for part, name in parts.items():
@@ -52,8 +57,8 @@ def pull(settings: Settings, tell: Tell) -> None:
     """
     wanted = images.needed(settings)
     secret = settings.registry_secret and RegistrySecret(settings.registry_secret)
-    with contextlib.closing(containers.connect()) as client:
-        pulled = containers.provide(
+    with contextlib.closing(docker_engine.connect()) as client:
+        pulled = image_store.provide(
             client, wanted.all, credentials=secret.credentials if secret else None, tell=tell
         )
         gateway_image.provide_gateway_image(client, settings.gateway_image, settings.aws_backend, tell)
@@ -68,10 +73,10 @@ def save(settings: Settings, target: Path, tell: Tell) -> None:
         EnvironmentBroken: An image is absent, or the archive could not be written.
     """
     names = list(dict.fromkeys(_parts(settings).values()))
-    with contextlib.closing(containers.connect()) as client:
-        absent = containers.absent(client, names)
+    with contextlib.closing(docker_engine.connect()) as client:
+        absent = image_store.absent(client, names)
     if absent:
-        raise containers.missing_images(
+        raise image_store.missing_images(
             absent, remedy="`./conformance images pull` with the same options first"
         )
     images.save(names, target)
@@ -85,7 +90,7 @@ def load(archive: Path, tell: Tell) -> None:
         UsageError: There is no such file.
         EnvironmentBroken: The engine does not answer, or refuses it.
     """
-    containers.connect().close()
+    docker_engine.connect().close()
     loaded = images.load(archive)
     for name in loaded:
         tell(name)

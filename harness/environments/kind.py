@@ -5,7 +5,14 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from harness.adapters import aws_containers, containers, kind_cluster, teleport_container
+from harness.adapters import (
+    aws_containers,
+    containers,
+    docker_engine,
+    kind_cluster,
+    run_containers,
+    teleport_container,
+)
 from harness.adapters.kind_disruption import KindDisruption
 from harness.adapters.kubernetes import Cluster
 from harness.adapters.node_sockets import NodeSockets
@@ -35,8 +42,8 @@ class Kind(lab.Lab):
         """
         super().must_be_alive()
         run, known = self._state.run, self._state.identities
-        containers.must_all_be_alive(run, container_prefix(run))
-        there = containers.identities(run, container_prefix(run))
+        run_containers.must_all_be_alive(run, container_prefix(run))
+        there = run_containers.identities(run, container_prefix(run))
         if there != known:
             changed = sorted(name for name in known | there if known.get(name) != there.get(name))
             raise EnvironmentBroken(
@@ -44,7 +51,7 @@ class Kind(lab.Lab):
                 seen=f"others, or none, of the names {', '.join(changed)}",
                 remedy=f"somebody changed it: end it (./conformance down {self._state.name}) and make a new one",
             )
-        client = containers.connect()
+        client = docker_engine.connect()
         with contextlib.closing(client):
             node = containers.Container(client, f"{container_prefix(run)}-control-plane")
             # The user, or the engine, may have started it again.
@@ -62,7 +69,7 @@ class Kind(lab.Lab):
         prefix = container_prefix(self._state.run)
 
         def names() -> dict[str, str]:
-            addresses = containers.addresses(self._state.run)
+            addresses = run_containers.addresses(self._state.run)
             called = {
                 f"{addresses[f'{prefix}-{teleport_container.NAME}']}:443": f"{HOST}:443",
                 f"{addresses[f'{prefix}-{aws_containers.NAME}']}:443": "sts.amazonaws.com:443",

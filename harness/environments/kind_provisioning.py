@@ -15,13 +15,16 @@ from harness.adapters import (
     aws_containers,
     clients,
     containers,
+    docker_engine,
     gateway_image,
+    image_store,
     images,
     kind_clients,
     kind_cluster,
     localstack,
     pod_identity_webhook,
     processes,
+    run_containers,
     simulated_product,
     simulators,
     teleport_container,
@@ -55,6 +58,7 @@ CAPABILITIES = frozenset(
         "exec",
         "kubernetes-audit-log",
         "node-identity",
+        "pod-security",
         "restart-node",
         "role-denial",
         "stop-teleport",
@@ -86,13 +90,13 @@ class KindProvisioning(Provisioning):
         began = time.monotonic()
         settings = self._settings
         self.plain = processes.base_environment(self._home("services"), self.run)
-        containers.program()  # needed later; its want is to be told first
+        docker_engine.program()  # needed later; its want is to be told first
         self.needed = images.needed(settings)
         kind = kind_cluster.require_program(
-            settings.kind, node=self.needed.node, env=self.plain | containers.client_environment()
+            settings.kind, node=self.needed.node, env=self.plain | docker_engine.client_environment()
         )
         self.engine = containers.Engine(self.run, self.ledger)
-        containers.check_users(self.engine.client)
+        docker_engine.check_users(self.engine.client)
         keys = self.folder / "keys"
         keys.mkdir()
         self.authority = Authority(keys)
@@ -115,7 +119,7 @@ class KindProvisioning(Provisioning):
         self.addresses = {**made["aws"], "teleport": made["teleport"].address}
         self._progress.say("registering OIDC provider and webhook")
         self._timed("accounts", lambda: self._prepare_accounts(made["kubernetes"]))
-        containers.must_all_be_alive(self.run, self.engine.network_name)
+        run_containers.must_all_be_alive(self.run, self.engine.network_name)
         for mark in (self.folder / DECISIONS_FOLDER).iterdir():
             mark.unlink()  # what was decided up to here was decided for no scenario
         self.seconds["total"] = time.monotonic() - began
@@ -144,7 +148,7 @@ class KindProvisioning(Provisioning):
     def _provide_images(self) -> None:
         chosen = self._settings.registry_secret
         secret = RegistrySecret(chosen) if chosen else None
-        containers.provide(
+        image_store.provide(
             self.engine.client,
             self.needed.all,
             credentials=secret.credentials if secret else None,
@@ -284,7 +288,7 @@ class KindProvisioning(Provisioning):
         self, cluster: KindCluster, server: Server, tools: dict[str, str]
     ) -> dict[str, Component]:
         def detail(image: str) -> str:
-            return f"image {image}, {containers.identity(self.engine.client, image)}"
+            return f"image {image}, {image_store.identity(self.engine.client, image)}"
 
         backend = self._settings.aws_backend
         name = "LocalStack" if backend == "localstack" else backend
@@ -333,7 +337,7 @@ class KindProvisioning(Provisioning):
             server,
             kubeconfig=cluster.kubeconfig,
             audit_log=cluster.audit_log,
-            identities=containers.identities(self.run, self.engine.network_name),
+            identities=run_containers.identities(self.run, self.engine.network_name),
         )
 
 

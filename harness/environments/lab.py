@@ -12,6 +12,7 @@ from harness.adapters import daemons, processes, simulators, sockets, teleport_s
 from harness.adapters.agent import Agent
 from harness.adapters.aws import Account, Clients, Gateway
 from harness.adapters.connectors import Connectors
+from harness.adapters.impostor import Impostor, RealDoor, SimulatedDoor
 from harness.adapters.kubernetes import Cluster
 from harness.adapters.kubernetes_api import KubernetesAPI
 from harness.adapters.roles import Roles
@@ -145,6 +146,7 @@ class Lab:
             log=made.path("teleport_log"),
             version=made.teleport_version,
         )
+        door = SimulatedDoor if self.description.components["teleport"].simulated else RealDoor
         cluster = self._cluster(names)
         teleport = Teleport(
             names=names,
@@ -196,6 +198,14 @@ class Lab:
             description=self.description,
             beside=beside,
             disruption=self._disruption(),
+            impostor=Impostor(
+                names=names,
+                api=self._api,
+                account=account,
+                gateway=self._gateway,
+                clients=self._aws,
+                door=door(made.addresses["teleport"], made.path("ca")),
+            ),
             until_end=undoing,
         )
         if clear_first:

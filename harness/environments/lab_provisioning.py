@@ -64,13 +64,15 @@ CAPABILITIES = frozenset(
 def capabilities(given: Given) -> frozenset[str]:
     """What a lab can show or do.
 
-    A real Teleport runs commands over SPDY, which the simulated API server does not speak.
+    A real Teleport runs commands over SPDY, which the simulated API server does not speak. Nor does that one admit
+    pods by the Pod Security Standards.
 
     Args:
         given: Which programs are real.
     """
     understood = given.teleport is None or given.control_plane is not None
-    return CAPABILITIES | {"exec"} if understood else CAPABILITIES
+    real = {"pod-security"} if given.control_plane is not None else set()
+    return CAPABILITIES | real | ({"exec"} if understood else set())
 
 
 def given(settings: Settings) -> Given:

@@ -10,9 +10,10 @@ from packaging.specifiers import SpecifierSet
 from harness.core.errors import ConformanceError
 
 Place = Literal[
-    "agent-log", "auth-log", "readyz", "kubectl", "kubectl-raw", "tsh", "tctl", "helm", "sts", "pod"
+    "agent-log", "auth-log", "answer", "readyz", "kubectl", "kubectl-raw", "tsh", "tctl", "helm", "sts", "pod"
 ]
-"""Where a text is seen; `kubectl-raw` is `kubectl get --raw`, which does not hide the server's words; `pod` is what
+"""Where a text is seen; `kubectl-raw` is `kubectl get --raw`, which does not hide the server's words; `answer` is
+what Teleport says to who asks to join, which an agent writes into its log; `pod` is what
 `kubectl describe` shows of the agent's pod or its StatefulSet."""
 
 Provenance = Literal["measured", "read", "inferred"]

@@ -145,7 +145,8 @@ def real_parts(settings: Settings) -> dict[str, object]:
             "kubelet": "a kind cluster",
             "teleport": settings.teleport_image,
             "chart": settings.chart,
-            # A decision of the gateway, which has one of its own.
+            # Decisions of the gateway, which has a webhook of its own.
+            "containers_passed_over": settings.webhook_image,
             "webhook_injects": settings.webhook_image,
         }
     return {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from simulators.apiserver.defaults import decoded
 from simulators.apiserver.kinds import of
 from simulators.apiserver.objects import Object, Writer, random_suffix
-from simulators.apiserver.status import forbidden, not_found
+from simulators.apiserver.status import forbidden, invalid, not_found
 from simulators.apiserver.validation import check
 from simulators.apiserver.webhooks import Question, Webhooks
 
@@ -48,6 +48,7 @@ class Admission:
         check(obj, resource.group)
         if resource.plural == "pods":
             obj = self._with_account(resource, obj)
+            self._check_mounts(resource, obj)
         return await self._ask(Question("CREATE", resource, None, writer), obj)
 
     async def update(self, resource: Resource, obj: Object, old: Object, writer: Writer) -> Object:
@@ -77,6 +78,21 @@ class Admission:
                 "field": "metadata.namespace",
             }
             raise forbidden(resource, obj["metadata"]["name"], why, causes=[cause])
+
+    def _check_mounts(self, resource: Resource, pod: Object) -> None:
+        """See that each volume that is mounted is one of the pod's; a StatefulSet's template is not looked at."""
+        spec = pod["spec"]
+        known = {volume["name"] for volume in spec.get("volumes") or []}
+        for part in ("initContainers", "containers"):
+            for number, container in enumerate(spec.get(part) or []):
+                for place, mount in enumerate(container.get("volumeMounts") or []):
+                    if not self._decisions.volume_known(mount["name"], known):
+                        field = f"spec.{part}[{number}].volumeMounts[{place}].name"
+                        problem = f'Not found: "{mount["name"]}"'
+                        name, reason = pod["metadata"]["name"], "FieldValueNotFound"
+                        raise invalid(
+                            "Pod", resource.group, name, field=field, problem=problem, reason=reason
+                        )
 
     def _with_account(self, resource: Resource, pod: Object) -> Object:
         """The pod with its service account's token, and what else the real server adds to each."""

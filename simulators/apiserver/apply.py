@@ -44,7 +44,9 @@ def apply(live: Object, applied: Object, manager: str) -> Object:
     result: Object = _merged(copy.deepcopy(live), wanted)
     kept_by_others: set[Path] = set().union(*others.values()) if others else set()
     for path in sorted(owned.get(manager, set()) - mine - kept_by_others, key=len):
-        _drop(result, path)
+        # What was an empty object has fields now.
+        if not any(other[: len(path)] == path for other in mine | kept_by_others):
+            _drop(result, path)
     times = {e["manager"]: e["time"] for e in entries}
     if owned.get(manager) != mine:
         times[manager] = timestamp()

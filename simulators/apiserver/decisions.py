@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from simulators.apiserver.selectors import matches_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from simulators.apiserver.objects import User
 
@@ -207,6 +207,16 @@ def service_account_needed(exists: bool) -> bool:
     return not exists
 
 
+def volume_known(volume: str, volumes: Collection[str]) -> bool:
+    """Whether a container may mount a volume.
+
+    Args:
+        volume: its name.
+        volumes: of the pod.
+    """
+    return volume in volumes
+
+
 def version_current(sent: str, stored: str) -> bool:
     """Whether a change is based on the object as it is; a change that names no version always is."""
     return sent in {"", stored}
@@ -291,6 +301,7 @@ class Decisions:
     change_kept: Callable[[str], bool] = change_kept
     refused_as: Callable[[str], str] = refused_as
     service_account_needed: Callable[[bool], bool] = service_account_needed
+    volume_known: Callable[[str, Collection[str]], bool] = volume_known
     version_current: Callable[[str, str], bool] = version_current
     aggregated: Callable[[Sequence[Mapping[str, object]], Mapping[str, str]], bool] = aggregated
     garbage_collected: Callable[[Sequence[str], set[str]], bool] = garbage_collected

@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from .clusters import Clusters
 from .config import Address, Config
 from .control import Control
 from .credentials import Credentials
-from .disruptions import Disruptions
+from .disruptions import ConnectionBroken, Disruptions
 from .eks import Eks
 from .hosts import endpoint, is_aws
 from .iam import Iam
@@ -160,6 +161,11 @@ def _server_runner(handler: _Handler, log: CallLog) -> web.ServerRunner:
         call = Call(host=request.host, user_agent=request.header("User-Agent"))
         try:
             answer = await handler(request, call)
+        except ConnectionBroken as broken:
+            call.verdict, call.reason = "refused", str(broken)
+            if received.transport is not None:
+                received.transport.close()
+            answer = Answer(503, b"", "text/plain")
         except Exception as error:  # noqa: BLE001 - the client gets AWS's own answer to a broken service
             # Only the kind and the place: an error's text can hold what the client sent.
             place = traceback.extract_tb(error.__traceback__)[-1]
@@ -210,7 +216,18 @@ async def running(config: Config, decisions: Decisions) -> AsyncIterator[dict[st
 
         https = await site(_server_runner(gateway.answer, log), listen.https, ssl_context=tls)
         metadata = await site(_server_runner(gateway.metadata.answer, log), listen.metadata)
-        gateway.control.metadata_url = f"http://{Address(config.host, metadata.port)}"
+
+        async def listen_for(node: str) -> str:
+            # AWS's SDK for Go 1 drops a path of the endpoint: only a port of its own tells a node by.
+            async def answer(request: Request, call: Call) -> Answer:
+                return await gateway.metadata.answer(
+                    replace(request, target=f"/{node}{request.target}"), call
+                )
+
+            own = await site(_server_runner(answer, log), replace(listen.metadata, port=0))
+            return f"http://{Address(config.host, own.port)}"
+
+        gateway.control.listen_for = listen_for
         control = await site(_app_runner(gateway.control.application()), listen.control)
         addresses = {"https": https, "metadata": metadata, "control": control}
         if config.webhook:

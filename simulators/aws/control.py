@@ -37,7 +37,7 @@ class Control:
         clusters: The EKS clusters.
         metadata: The node identities.
         backend: Where the roles of node identities are looked up.
-        metadata_url: Where others reach the metadata listener, once that is known.
+        listen_for: Opens the listener of a node's metadata, once there are any; gives where others reach it.
     """
 
     run: str
@@ -47,7 +47,7 @@ class Control:
     clusters: Clusters
     metadata: Metadata
     backend: Backend
-    metadata_url: str = ""
+    listen_for: Callable[[str], Awaitable[str]] | None = None
 
     def application(self) -> web.Application:
         """Make the listener's application."""
@@ -86,7 +86,9 @@ class Control:
 
     async def _disrupt(self, request: web.Request) -> web.Response:
         role = request.match_info["role"]
-        self.disruptions.put(role, _disruption(await _object(request, {"deny", "delay", "clock_shift"})))
+        self.disruptions.put(
+            role, _disruption(await _object(request, {"deny", "delay", "clock_shift", "cut"}))
+        )
         return web.json_response({"role": role, **_shown(self.disruptions.all()[role])})
 
     async def _calm(self, request: web.Request) -> web.Response:
@@ -103,7 +105,7 @@ class Control:
         return web.json_response({})
 
     async def _put_node(self, request: web.Request) -> web.Response:
-        wanted = await _object(request, {"role_arn", "region"})
+        wanted = await _object(request, {"role_arn", "region", "for_pods"})
         arn = RoleArn.parse(str(wanted["role_arn"]))
         if arn is None:
             raise ValueError("role_arn is no ARN of a role")
@@ -111,8 +113,9 @@ class Control:
         if role is None:
             raise ValueError(f"there is no role {arn.text}")
         name = request.match_info["name"]
-        self.metadata.put(name, Node(arn, role.role_id, str(wanted["region"])))
-        return web.json_response({"endpoint": f"{self.metadata_url}/{name}"})
+        node = Node(arn, role.role_id, str(wanted["region"]), for_pods=bool(wanted.get("for_pods", True)))
+        self.metadata.put(name, node)
+        return web.json_response({"endpoint": await self.listen_for(name) if self.listen_for else ""})
 
     async def _delete_node(self, request: web.Request) -> web.Response:
         _require(self.metadata.remove(request.match_info["name"]), "no such node identity")
@@ -158,7 +161,8 @@ def _disruption(wanted: dict[str, Any]) -> Disruption:
     delay, shift = float(wanted.get("delay", 0)), float(wanted.get("clock_shift", 0))
     if not 0 <= delay <= _LONGEST_DELAY or not abs(shift) <= _LONGEST_SHIFT:
         raise ValueError(f"delay must be from 0 to {_LONGEST_DELAY} seconds, clock_shift within ten years")
-    return Disruption(str(deny.get("code", "")), str(deny.get("message", "")), delay, shift)
+    cut = str(wanted.get("cut", ""))
+    return Disruption(str(deny.get("code", "")), str(deny.get("message", "")), delay, shift, cut)
 
 
 def _shown(disruption: Disruption) -> dict[str, Any]:
@@ -167,6 +171,7 @@ def _shown(disruption: Disruption) -> dict[str, Any]:
         "deny": deny if disruption.deny_code else None,
         "delay": disruption.delay,
         "clock_shift": disruption.clock_shift,
+        "cut": disruption.cut,
     }
 
 

@@ -26,6 +26,10 @@ def _scope_fits_host(scope_region: str, host_region: str) -> bool:
     return scope_region == host_region
 
 
+def _session_known_in(home: str, here: str) -> bool:
+    return home == here
+
+
 def _within_date_window(signed_at: dt.datetime, now: dt.datetime, window: dt.timedelta) -> bool:
     return abs(now - signed_at) <= window
 
@@ -118,8 +122,12 @@ def _node_identity_granted(granted: bool) -> bool:
     return granted
 
 
-def _webhook_injects(annotations: Mapping[str, str]) -> bool:
-    return bool(annotations.get("eks.amazonaws.com/role-arn"))
+def _webhook_injects(annotations: Mapping[str, str]) -> str:
+    return annotations.get("eks.amazonaws.com/role-arn", "")
+
+
+def _containers_passed_over(named: frozenset[str]) -> frozenset[str]:
+    return named
 
 
 @dataclass(frozen=True)
@@ -131,6 +139,7 @@ class Decisions:
         digest_fits: (declared, calculated) -> X-Amz-Content-Sha256 is that of the body.
         uncovered_headers: (present, signed) -> headers that should have been signed and are not.
         scope_fits_host: (region of the scope, region of the host) -> they belong together.
+        session_known_in: (a session's partition, the host's) -> the host knows the session's key.
         within_date_window: (signed at, now, window) -> neither too old nor too new.
         session_token_matches: (expected, given) -> the session token belongs to the key.
         session_alive: (expiration, now) -> the temporary credentials still count.
@@ -149,14 +158,16 @@ class Decisions:
         caller_told: (role name or "", account, ARN) -> account and ARN that GetCallerIdentity tells.
         issuer_told: (issuer) -> what DescribeCluster tells.
         host_served: (host, port, other served hosts) -> the proxy terminates TLS for it.
-        node_identity_granted: (granted through control) -> instance metadata answers.
-        webhook_injects: (annotations of the service account) -> the pod is changed.
+        node_identity_granted: (pods may have it) -> instance metadata answers.
+        webhook_injects: (annotations of the service account) -> the role that the pod is given, or an empty text.
+        containers_passed_over: (containers that the pod's annotation names) -> those that are given nothing.
     """
 
     signature_valid: Callable[[str, str], bool] = _same
     digest_fits: Callable[[str, str], bool] = _same
     uncovered_headers: Callable[[frozenset[str], frozenset[str]], list[str]] = _uncovered_headers
     scope_fits_host: Callable[[str, str], bool] = _scope_fits_host
+    session_known_in: Callable[[str, str], bool] = _session_known_in
     within_date_window: Callable[[dt.datetime, dt.datetime, dt.timedelta], bool] = _within_date_window
     session_token_matches: Callable[[str, str], bool] = _same
     session_alive: Callable[[dt.datetime | None, dt.datetime], bool] = _session_alive
@@ -176,4 +187,5 @@ class Decisions:
     issuer_told: Callable[[str], str] = _issuer_told
     host_served: Callable[[str, int, frozenset[str]], bool] = _host_served
     node_identity_granted: Callable[[bool], bool] = _node_identity_granted
-    webhook_injects: Callable[[Mapping[str, str]], bool] = _webhook_injects
+    webhook_injects: Callable[[Mapping[str, str]], str] = _webhook_injects
+    containers_passed_over: Callable[[frozenset[str]], frozenset[str]] = _containers_passed_over

@@ -1,4 +1,4 @@
-"""Per-role disruption: a refusal, a delay, or a clock that is wrong.
+"""Per-role disruption: a refusal, a delay, a clock that is wrong, or connections that break.
 
 Scoped to a role so that scenarios running beside each other do not disturb one another.
 """
@@ -12,14 +12,22 @@ from dataclasses import dataclass
 from .answers import AwsError
 
 
+class ConnectionBroken(Exception):
+    """The client gets no answer: its connection ends."""
+
+
 @dataclass(frozen=True)
 class Disruption:
-    """What is wrong for one role: nothing, unless set. `delay` and `clock_shift` are in seconds."""
+    """What is wrong for one role: nothing, unless set.
+
+    `delay` and `clock_shift` are in seconds, `cut` is the action whose calls get no answer.
+    """
 
     deny_code: str = ""
     deny_message: str = ""
     delay: float = 0.0
     clock_shift: float = 0.0
+    cut: str = ""
 
 
 class Disruptions:
@@ -48,8 +56,14 @@ class Disruptions:
         shift = self._by_role.get(role, Disruption()).clock_shift
         return dt.datetime.now(dt.UTC) + dt.timedelta(seconds=shift)
 
-    async def hold(self, role: str) -> None:
-        """Hold a call of a role back for as long as its delay says, or until that changes."""
+    async def hold(self, role: str, action: str = "") -> None:
+        """Hold a call of a role back for as long as its delay says, or until that changes.
+
+        Raises:
+            ConnectionBroken: Calls of this action are cut.
+        """
+        if action and action == self._by_role.get(role, Disruption()).cut:
+            raise ConnectionBroken(f"cut for role {role} through control")
         loop = asyncio.get_running_loop()
         start = loop.time()
         while (left := start + self._by_role.get(role, Disruption()).delay - loop.time()) > 0:

@@ -45,6 +45,7 @@ FAULTS: Mapping[str, Callable[[Decisions], Decisions]] = MappingProxyType(
         "any-digest-counts": replaced("digest_fits", always(True)),
         "unsigned-headers-count": replaced("uncovered_headers", lambda *_: []),
         "any-region-counts": replaced("scope_fits_host", always(True)),
+        "any-partition-knows-a-session": replaced("session_known_in", always(True)),
         "any-date-counts": replaced("within_date_window", always(True)),
         "any-session-token-counts": replaced("session_token_matches", always(True)),
         "sessions-never-end": replaced("session_alive", always(True)),
@@ -86,7 +87,11 @@ FAULTS: Mapping[str, Callable[[Decisions], Decisions]] = MappingProxyType(
         "any-host-is-served": replaced("host_served", always(True)),
         "aws-alone-is-served": replaced("host_served", lambda host, *_: is_aws(host)),
         "nodes-identity-for-all": replaced("node_identity_granted", always(True)),
-        "webhook-injects-nothing": replaced("webhook_injects", always(False)),
+        "webhook-injects-nothing": replaced("webhook_injects", always("")),
+        "webhook-passes-over-nothing": replaced("containers_passed_over", always(frozenset())),
+        "webhook-makes-roles-up": replaced(
+            "webhook_injects", always("arn:aws:iam::210987654321:role/made-up")
+        ),
     }
 )
 """Name of a fault -> the decisions with one of them replaced."""

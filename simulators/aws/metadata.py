@@ -1,6 +1,6 @@
 """Instance metadata (IMDS, versions 1 and 2) for the nodes that a scenario asks for, and for nobody else.
 
-Each node has a path prefix of its own, so an agent reaches it by AWS_EC2_METADATA_SERVICE_ENDPOINT only.
+Each node has a listener of its own, so an agent reaches it by AWS_EC2_METADATA_SERVICE_ENDPOINT only.
 Source: EC2 user guide, "Instance metadata and user data".
 """
 
@@ -29,11 +29,15 @@ _LONGEST_TTL = 21600
 
 @dataclass
 class Node:
-    """A node that has an identity: its role, and the credentials it was given last."""
+    """A node that has an identity: its role, and the credentials it was given last.
+
+    `for_pods`: whether its pods may have it (a hop limit of 2 and more).
+    """
 
     role: RoleArn
     role_id: str
     region: str
+    for_pods: bool = True
     instance: str = field(default_factory=lambda: f"i-0{secrets.token_hex(8)}")
     identity: Identity | None = None
 
@@ -55,7 +59,7 @@ class Metadata:
         self._tokens: dict[str, dt.datetime] = {}
 
     def put(self, name: str, node: Node) -> None:
-        """Grant a node identity under the prefix `/name`."""
+        """Grant a node identity."""
         self._nodes[name] = node
 
     def remove(self, name: str) -> bool:
@@ -63,13 +67,13 @@ class Metadata:
         return self._nodes.pop(name, None) is not None
 
     async def answer(self, request: Request, call: Call) -> Answer:
-        """Answer one request; `call` gets who asked for what, and a refusal."""
+        """Answer one request, its path after the node's name; `call` gets who asked for what, and a refusal."""
         _, name, *rest = [*request.path.split("/", 2), ""]
         path = rest[0].strip("/")
         call.service, call.action = "ec2metadata", f"{request.method} /{path}"
         node = self._nodes.get(name)
-        if not self._decisions.node_identity_granted(node is not None) or node is None:
-            return _refused(call, 404, "no node identity was granted under this path")
+        if node is None or not self._decisions.node_identity_granted(node.for_pods):
+            return _refused(call, 404, "no node identity was granted here")
         call.region, call.account, call.role = node.region, node.role.account, node.role.name
         call.role_arn, call.session = node.role.text, node.instance
         await self._disruptions.hold(node.role.name)

@@ -43,6 +43,7 @@ def injection(
     pod: Mapping[str, Any],
     account_annotations: Mapping[str, str],
     *,
+    role_arn: str,
     region: str,
     audience: str,
     expiration: int,
@@ -52,6 +53,7 @@ def injection(
     Args:
         pod: The pod.
         account_annotations: The annotations of its service account.
+        role_arn: The role that they name.
         region: The region to set, empty for none.
         audience: The token's audience unless the service account names one.
         expiration: The token's lifetime in seconds unless pod or service account name one.
@@ -63,7 +65,7 @@ def injection(
     # EKS runs the official webhook with regional endpoints on; only the annotation turns them off.
     regional = account_annotations.get(f"{PREFIX}/sts-regional-endpoints", "true")
     return Injection(
-        role_arn=account_annotations[f"{PREFIX}/role-arn"],
+        role_arn=role_arn,
         audience=account_annotations.get(f"{PREFIX}/audience", audience),
         expiration=max(expiration, _SHORTEST),
         region=region,

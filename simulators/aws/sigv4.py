@@ -17,6 +17,7 @@ from botocore.awsrequest import AWSRequest, HTTPHeaders
 from botocore.credentials import ReadOnlyCredentials
 
 from .answers import AwsError, Request
+from .hosts import partition
 
 if TYPE_CHECKING:
     from .calls import Call
@@ -112,13 +113,17 @@ class Verifier:
         identity = self._credentials.find(authorization.access_key_id)
         if identity is not None:
             call.by(identity)
-            await self._disruptions.hold(identity.role)
+            await self._disruptions.hold(identity.role, call.action)
         self._check_scope(authorization, endpoint)
         if identity is None or not self._decisions.session_token_matches(
             identity.session_token, request.header("X-Amz-Security-Token")
         ):
             why = "no such access key" if identity is None else "the session token is missing or another's"
             raise AwsError("InvalidClientTokenId", _BAD_TOKEN, why)
+        # The run's users are known everywhere, being the reader in each partition.
+        home, here = identity.arn.split(":")[1], partition(endpoint.region)
+        if identity.role and not self._decisions.session_known_in(home, here):
+            raise AwsError("InvalidClientTokenId", _BAD_TOKEN, f"a session of {home} is none of {here}")
         now = self._disruptions.now(identity.role)
         self._check_date(authorization, request, now)
         self._check_signature(authorization, request, identity)

@@ -7,6 +7,7 @@ unchanged.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -58,16 +59,19 @@ class PodIdentityWebhook:
             return response
         name = pod["spec"].get("serviceAccountName") or "default"
         annotations = await self._accounts.annotations(asked["namespace"], name)
-        if annotations is None or not self._decisions.webhook_injects(annotations):
+        role_arn = "" if annotations is None else self._decisions.webhook_injects(annotations)
+        if annotations is None or not role_arn:
             return response
         wanted = injection(
             pod,
             annotations,
+            role_arn=role_arn,
             region=self._settings.region,
             audience=self._settings.audience,
             expiration=self._settings.expiration,
         )
-        operations = patch(pod, wanted)
+        skipped = self._decisions.containers_passed_over(wanted.skipped)
+        operations = patch(pod, dataclasses.replace(wanted, skipped=skipped))
         if operations:
             response["patchType"] = "JSONPatch"
             response["patch"] = base64.b64encode(json.dumps(operations).encode()).decode()

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from . import trust
 from .answers import AwsError
+from .backend_api import Role
 from .credentials import Credentials, Identity, RoleArn
 
 if TYPE_CHECKING:
-    from .backend_api import Backend, Role
+    from .backend_api import Backend
     from .calls import Call
     from .clusters import Clusters
     from .decisions import Decisions
@@ -101,7 +102,7 @@ class WebIdentity:
         _note(parameters, call)
         checked = check_parameters(parameters)
         role = checked.role
-        await self.disruptions.hold(role.name)
+        await self.disruptions.hold(role.name, call.action)
         token = parse_token(checked.token)
         now = self.disruptions.now(role.name)
         provider_arn = f"arn:{role.partition}:iam::{role.account}:oidc-provider/{token.provider}"
@@ -173,13 +174,13 @@ class WebIdentity:
     async def _authorize(self, token: Token, role: RoleArn, provider_arn: str) -> Role:
         stored = await self.backend.role(role)
         refusal = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
-        if stored is None:
-            raise AwsError("AccessDenied", refusal, f"no role {role.text}")
         keys = {f"{token.provider}:sub": (token.subject,), f"{token.provider}:aud": token.audiences}
-        judgement = self.decisions.trust_allows(stored.trust_policy, trust.Context(provider_arn, keys))
+        # A role that is not there trusts nobody, and that is all that AWS tells of it.
+        policy = stored.trust_policy if stored else "{}"
+        judgement = self.decisions.trust_allows(policy, trust.Context(provider_arn, keys))
         if not judgement.allowed:
-            raise AwsError("AccessDenied", refusal, judgement.reason)
-        return stored
+            raise AwsError("AccessDenied", refusal, judgement.reason if stored else f"no role {role.text}")
+        return stored or Role(role_id="AROANOBODY", trust_policy=policy, max_session=_DEFAULT_SECONDS)
 
 
 def check_parameters(parameters: dict[str, str]) -> Parameters:

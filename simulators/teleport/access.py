@@ -37,7 +37,11 @@ class KubernetesAccess:
 
 
 def to_cluster(
-    roles: Sequence[Resource], labels: Mapping[str, str], decisions: Decisions
+    roles: Sequence[Resource],
+    labels: Mapping[str, str],
+    decisions: Decisions,
+    *,
+    pod: tuple[str, str] | None = None,
 ) -> KubernetesAccess:
     """Access to a cluster.
 
@@ -45,6 +49,7 @@ def to_cluster(
         roles: resources of the roles that count.
         labels: of the cluster.
         decisions: of the program.
+        pod: namespace and name of the one that is asked for. Only roles that allow it say as whom then (13; measured).
     """
     matching = [
         role
@@ -56,8 +61,15 @@ def to_cluster(
         for role in roles
     )
 
+    def counts(role: Resource) -> bool:
+        rules = role["spec"]["allow"].get("kubernetes_resources") or []
+        return pod is None or decisions.resource_allowed(rules, "pods", *pod, _every_kind(role))
+
+    # Where no role allows it, that is what is told.
+    counting = [role for role in matching if decisions.role_counts(counts(role))] or matching
+
     def principals(field: str) -> list[str]:
-        return decisions.principals(_values(matching, "allow", field), _values(roles, "deny", field))
+        return decisions.principals(_values(counting, "allow", field), _values(roles, "deny", field))
 
     return KubernetesAccess(
         reached=bool(matching) and not denied,
@@ -66,7 +78,7 @@ def to_cluster(
         resources=[
             rule for role in matching for rule in role["spec"]["allow"].get("kubernetes_resources") or []
         ],
-        every_kind=any(int(role["version"][1:]) >= 7 for role in matching),
+        every_kind=any(_every_kind(role) for role in matching),
     )
 
 
@@ -106,13 +118,15 @@ def impersonated(
     for what, wanted, allowed in (("user", requested[0], users), ("group", requested[1], access.groups)):
         refused = decisions.impersonation_allowed(wanted, allowed)
         if refused is not None:
-            raise TeleportError(
-                "AccessDenied", imitation.text("impersonation-denied", what=what, value=refused)
-            )
-    chosen = list(requested[0]) or users
-    if len(chosen) > 1:
-        raise TeleportError("BadParameter", imitation.text("several-users"))
-    return chosen[0], decisions.impersonated_groups(list(requested[1]) or access.groups)
+            raise TeleportError("AccessDenied", imitation.text(f"impersonated-{what}-denied", value=refused))
+    chosen = decisions.user_chosen(list(requested[0]) or users)
+    if chosen is None:
+        raise TeleportError("AccessDenied", imitation.text("several-users"))
+    return chosen, decisions.impersonated_groups(list(requested[1]) or access.groups)
+
+
+def _every_kind(role: Resource) -> bool:
+    return int(role["version"][1:]) >= 7
 
 
 def _values(roles: Iterable[Resource], side: str, field: str) -> list[str]:

@@ -11,6 +11,7 @@ import socket
 import time
 import uuid
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -20,6 +21,7 @@ from simulators.teleport.cluster_api import ApiError, ClusterApi, within_cluster
 from simulators.teleport.configuration import address
 from simulators.teleport.decisions import STS_BODY
 from simulators.teleport.diagnostics import Diagnostics
+from simulators.teleport.dialling import told
 from simulators.teleport.errors import RPC_CODES, ConfigurationError, TeleportError
 from simulators.teleport.files import mounted
 from simulators.teleport.signed_identity import CredentialsError, Endpoint, Prover, endpoints
@@ -81,9 +83,10 @@ class Agent:
         self._proxy = str(teleport.get("proxy_server") or "")
         address(self._proxy, "teleport.proxy_server")
         join = teleport.get("join_params") or {}
-        if join.get("method") != "iam":
+        self._method = str(join.get("method"))
+        if self._method not in {"iam", "token"}:
             raise ConfigurationError(
-                f"teleport.join_params.method: only iam is simulated, seen {join.get('method')!r}"
+                f"teleport.join_params.method: iam and token are simulated, seen {self._method!r}"
             )
         self._token = str(join.get("token_name") or "")
         self._node = str(teleport.get("nodename") or environ.get("HOSTNAME") or socket.gethostname())
@@ -145,9 +148,9 @@ class Agent:
     async def _settle_host_id(self, kept: Mapping[str, str]) -> None:
         fresh = str(uuid.uuid4())
         self._host_id = self._decisions.host_id(kept.get(state.HOST_ID), fresh)
-        if self._host_id == fresh:
-            self._log.inform("PROC:1", f"Generating new host UUID: {fresh}. pid:1.1")
-            await self._storage.write({state.HOST_ID: fresh})
+        if self._host_id != kept.get(state.HOST_ID):
+            self._log.inform("PROC:1", f"Generating new host UUID: {self._host_id}. pid:1.1")
+            await self._storage.write({state.HOST_ID: self._host_id})
 
     async def _serve(self, role: str, identity: str | None) -> None:
         """Connect one service, again and again, for as long as the process lives."""
@@ -201,17 +204,22 @@ class Agent:
         return items[state.identity_key(role)]
 
     async def _registered(self, role: str, key: str) -> tuple[str, str]:
+        if self._method == "token":
+            async with self._outbound.session(CALL_SECONDS, verify=self._verify) as session:
+                return await self._admitted(session, role, key)
         refused = []
-        for endpoint in endpoints(self._environ):
-            name = endpoint.name
+        for by_region in endpoints(self._environ):
+            meant = self._decisions.sts_meant(by_region.host, self._environ.get("AWS_ENDPOINT_URL_STS", ""))
+            endpoint, name = replace(by_region, host=meant), by_region.name
             self._log.inform(
                 "AUTH", f"Attempting to register {role} with IAM method using {name} STS endpoint"
             )
             try:
                 result = await self._registered_by(role, key, endpoint)
             except (TeleportError, CredentialsError, OSError) as error:
-                self._log.report("AUTH", f"Failed to register {role} using {name} STS endpoint", str(error))
-                refused.append(str(error))
+                reason = self._decisions.reason_told(str(error))
+                self._log.report("AUTH", f"Failed to register {role} using {name} STS endpoint", reason)
+                refused.append(reason)
             else:
                 text = f"Successfully registered {role} with IAM method using {name} STS endpoint"
                 self._log.inform("AUTH", text)
@@ -222,17 +230,22 @@ class Agent:
         async with self._outbound.session(CALL_SECONDS, verify=self._verify) as session:
             challenge = await self._call(session, "challenge")
             signed = await self._prover.signed(endpoint, challenge)
-            given = {
-                "challenge": challenge,
-                "token": self._token_name(),
-                "host_id": self._host_id,
-                "node": self._node,
-                "role": role,
-                "method": "iam",
-                "public_key": certificates.public_key(key),
-                "sts": {**signed, "body": base64.b64encode(STS_BODY).decode()},
-            }
-            answer = await self._call(session, "join", given)
+            sts = {**signed, "body": base64.b64encode(STS_BODY).decode()}
+            return await self._admitted(session, role, key, challenge=challenge, sts=sts)
+
+    async def _admitted(
+        self, session: aiohttp.ClientSession, role: str, key: str, **proof: Any
+    ) -> tuple[str, str]:
+        given = {
+            "token": self._token_name(),
+            "host_id": self._host_id,
+            "node": self._node,
+            "role": role,
+            "method": self._method,
+            "public_key": certificates.public_key(key),
+            **proof,
+        }
+        answer = await self._call(session, "join", given)
         return answer["certificate"], answer["authority"]
 
     def _token_name(self) -> str:
@@ -243,13 +256,19 @@ class Agent:
 
     async def _call(self, session: aiohttp.ClientSession, method: str, given: Any = None) -> Any:
         url = f"https://{self._proxy}/simulated/{method}"
-        async with session.post(url, json=given or {}, **self._outbound.proxied) as answer:
-            result = await answer.json(content_type=None)
+        towards = self._outbound.towards(self._proxy.rpartition(":")[0])
+        try:
+            async with session.post(url, json=given or {}, **towards) as answer:
+                result = await answer.json(content_type=None)
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL, UnicodeError) as problem:
+            words = told(problem, self._proxy, self._imitation)
+            raise TeleportError("ConnectionProblem", words) from problem
         if answer.ok:
             return result
         error = result.get("error", {})
         text, kind = str(error.get("message", answer.reason)), str(error.get("kind", "ConnectionProblem"))
-        if method == "join" and self._imitation.major < 14:
+        # Joining by method token is no gRPC call in 13.
+        if method == "join" and self._method == "iam" and self._imitation.major < 14:
             text = f"rpc error: code = Unknown desc = rpc error: code = {RPC_CODES[kind]} desc = {text}"
         raise TeleportError(kind, text)
 

@@ -87,12 +87,12 @@ class Auth:
         self.authorize(caller, kind, "create")
         if kind == "token":
             # Tokens are always replaced (facts/teleport.md 0.7).
-            made = resources.token(given, self.imitation)
+            made = resources.token(given, self.imitation, self.decisions)
             made["spec"] = dict(self.decisions.token_kept(made["spec"]))
             self.store.tokens[made["metadata"]["name"]] = made
             self.store.save()
             return ""
-        made = resources.role(given, self.imitation)
+        made = resources.role(given, self.imitation, self.decisions)
         name = made["metadata"]["name"]
         if name in self.store.roles and not force:
             message = f"use -f or --force flag to overwrite\nrole '{name}' already exists"

@@ -19,9 +19,15 @@ SERVICE_ROLES = frozenset({"Kube", "App", "Db", "Discovery", "WindowsDesktop", "
 """Roles of services that run beside a user's resources; a token with one of them may make Instance join."""
 
 STS_HOST = re.compile(r"sts(-fips)?(\.[a-z]{2}(-[a-z]+)+-[0-9])?\.amazonaws\.com(\.cn)?")
+NEWER_HOSTS = frozenset({"sts.ap-southeast-5.amazonaws.com"})
+"""Of a region that is newer than the lists of 13 and 17 (gravitational/teleport#61904)."""
+
 STS_BODY = b"Action=GetCallerIdentity&Version=2011-06-15"
 BY_TUNNEL = "remote.kube.proxy.teleport.cluster.local"
 """Address of an agent that nobody dials (lib/reversetunnel/agent.go; measured on 13): no name server knows it."""
+
+TOKEN_LIFE = 30 * 60
+"""Seconds that a joining token lives in 13 without an expiry, or with one that is over (measured)."""
 
 HEARTBEAT_TTL = 600
 """Seconds that a kube_server is listed after its last announcement (13: ten minutes)."""
@@ -46,7 +52,11 @@ def _role_allowed(role: str, roles_of_token: Iterable[str]) -> bool:
 
 
 def _sts_host_accepted(host: str) -> bool:
-    return STS_HOST.fullmatch(host) is not None
+    return STS_HOST.fullmatch(host) is not None and host not in NEWER_HOSTS
+
+
+def _sts_method_expected(method: str) -> bool:
+    return method == "POST"
 
 
 def _challenge_answered(challenge: str, header: str) -> bool:
@@ -65,6 +75,14 @@ def _sts_confirmed(status: int) -> bool:
     return status == 200
 
 
+def _identity_unheard(rules: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:  # noqa: ARG001  # whatever they are
+    return None
+
+
+def _reason_told(reason: str) -> str:
+    return reason
+
+
 def _account_matches(wanted: str, account: str) -> bool:
     return not wanted or wanted == account
 
@@ -73,6 +91,16 @@ def _arn_matches(pattern: str, arn: str) -> bool:
     # `*` crosses slashes, as the facts say: it is no path pattern.
     expression = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
     return not pattern or re.fullmatch(expression, arn) is not None
+
+
+def _creation_refused(why: str) -> str:
+    return why
+
+
+def _token_expiry(asked: float | None, now: float, limited: bool) -> float | None:
+    if not limited or (asked is not None and asked > now):
+        return asked
+    return now + TOKEN_LIFE
 
 
 def _token_kept(spec: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -97,6 +125,10 @@ def _host_id(stored: str | None, fresh: str) -> str:
 
 def _join_needed(stored_identity: str | None) -> bool:
     return not stored_identity
+
+
+def _sts_meant(host: str, told: str) -> str:  # noqa: ARG001  # AWS's SDK of 12 and 13 reads no such variable
+    return host
 
 
 def _aws_asked(stored_identity: str | None) -> bool:
@@ -186,6 +218,14 @@ def _kubernetes_access(users: Sequence[str], groups: Sequence[str]) -> bool:
     return bool(users or groups)
 
 
+def _role_counts(allows: bool) -> bool:
+    return allows
+
+
+def _user_chosen(users: Sequence[str]) -> str | None:
+    return users[0] if len(users) == 1 else None
+
+
 def _impersonation_allowed(requested: Iterable[str], allowed: Iterable[str]) -> str | None:
     return next((one for one in requested if one not in set(allowed)), None)
 
@@ -227,6 +267,22 @@ def _pin_told(pin: str) -> str:
     return pin
 
 
+def _sign_in_needed(expires: float, now: float) -> bool:
+    return expires <= now
+
+
+def _profile_forgotten(user: str) -> bool:  # noqa: ARG001  # whoever it is
+    return True
+
+
+def _absence_told() -> str:
+    return "agent-gone"
+
+
+def _cluster_known(cluster: str, listed: Iterable[str]) -> bool:
+    return cluster in listed
+
+
 def _kubeconfig_written(cluster: str) -> bool:  # noqa: ARG001  # whichever it is
     return True
 
@@ -253,18 +309,24 @@ class Decisions:
         method_matches: (method of the token, method used) -> the token admits this method.
         role_allowed: (role, roles of the token) -> the token admits this role.
         sts_host_accepted: (host) -> it is an STS of AWS and not of an attacker.
+        sts_method_expected: (method) -> it is the one by which STS is asked.
         challenge_answered: (challenge, header) -> the request answers this very challenge.
         challenge_signed: (signed headers) -> the challenge is part of what was signed.
         sts_body_expected: (body) -> it asks for the caller's identity and nothing else.
         sts_confirmed: (HTTP status) -> STS vouches for the signature.
+        identity_unheard: (rules of the token) -> account and ARN of whom STS told nothing of, or None.
+        reason_told: (why an attempt to join failed) -> what the agent logs of it.
         account_matches: (account of the rule or "", account) -> the rule admits the account.
         arn_matches: (pattern of the rule or "", ARN) -> the rule admits the ARN.
+        creation_refused: (what is wrong with a token or role, or "") -> why it is not taken, or "".
+        token_expiry: (asked for or None, now, whether a token has to have one) -> when a joining token expires.
         token_kept: (spec) -> the spec that a joining token is kept with.
         join_recorded: (role) -> the audit log gets an instance.join.
         identity_kept: (role) -> the agent writes down what it got when it joined.
         certificate_accepted: (role, roles of the certificate, its expiry, now) -> a host may connect without a join.
         host_id: (stored or None, fresh) -> the agent's host id.
         join_needed: (stored identity or None) -> the agent has to join.
+        sts_meant: (STS's host, AWS_ENDPOINT_URL_STS or "") -> the host that the agent asks, and signs for.
         aws_asked: (stored identity or None) -> the agent needs AWS to connect.
         server_listed: (expiry, now) -> a kube_server is still listed.
         cluster_meant: (name that an agent registered, name that a user asks for) -> the agent is one for it.
@@ -286,6 +348,8 @@ class Decisions:
         principals: (allowed, denied) -> Kubernetes groups, or users, of the roles.
         impersonated_groups: (groups) -> groups to impersonate.
         kubernetes_access: (users, groups) -> there is anything to impersonate.
+        role_counts: (a role allows the pod that is asked for) -> its users and groups may be impersonated for that.
+        user_chosen: (Kubernetes users that may be impersonated) -> the one that is, or None where it is not clear.
         impersonation_allowed: (requested, allowed) -> the first requested one that is not allowed, or None.
         resource_allowed: (kubernetes_resources, kind, namespace, name, every kind counts) -> the roles admit it.
         rule_allows: (rules of the roles, resource, verb) -> `tctl` may.
@@ -293,6 +357,10 @@ class Decisions:
         version_told: (version) -> the version that /v1/webapi/ping tells.
         oldest_client: (major version) -> the oldest client that /v1/webapi/ping says is taken.
         pin_told: (pin) -> the CA pin that `tctl status` tells.
+        sign_in_needed: (expiry of the user's certificate, now) -> tsh asks for the password.
+        profile_forgotten: (user) -> `tsh logout` removes what `tsh login` wrote.
+        absence_told: () -> name of the text for a call whose agent is gone.
+        cluster_known: (cluster, those listed for the user) -> `tsh kube login` selects it.
         kubeconfig_written: (cluster) -> `tsh kube login` writes a kubeconfig.
         state_removed: (Secret, release) -> the hook of `helm uninstall` deletes it. The pattern is open at both ends,
             as Teleport's is (tool/teleport/common/kube_state.go): uninstalling `agent` deletes
@@ -305,18 +373,24 @@ class Decisions:
     method_matches: Callable[[str, str], bool] = _method_matches
     role_allowed: Callable[[str, Iterable[str]], bool] = _role_allowed
     sts_host_accepted: Callable[[str], bool] = _sts_host_accepted
+    sts_method_expected: Callable[[str], bool] = _sts_method_expected
     challenge_answered: Callable[[str, str], bool] = _challenge_answered
     challenge_signed: Callable[[Iterable[str]], bool] = _challenge_signed
     sts_body_expected: Callable[[bytes], bool] = _sts_body_expected
     sts_confirmed: Callable[[int], bool] = _sts_confirmed
+    identity_unheard: Callable[[Sequence[Mapping[str, Any]]], tuple[str, str] | None] = _identity_unheard
+    reason_told: Callable[[str], str] = _reason_told
     account_matches: Callable[[str, str], bool] = _account_matches
     arn_matches: Callable[[str, str], bool] = _arn_matches
+    creation_refused: Callable[[str], str] = _creation_refused
+    token_expiry: Callable[[float | None, float, bool], float | None] = _token_expiry
     token_kept: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _token_kept
     join_recorded: Callable[[str], bool] = _join_recorded
     identity_kept: Callable[[str], bool] = _identity_kept
     certificate_accepted: Callable[[str, Iterable[str], float, float], bool] = _certificate_accepted
     host_id: Callable[[str | None, str], str] = _host_id
     join_needed: Callable[[str | None], bool] = _join_needed
+    sts_meant: Callable[[str, str], str] = _sts_meant
     aws_asked: Callable[[str | None], bool] = _aws_asked
     server_listed: Callable[[float, float], bool] = _server_listed
     cluster_meant: Callable[[str, str], bool] = _cluster_meant
@@ -336,6 +410,8 @@ class Decisions:
     principals: Callable[[Iterable[str], Iterable[str]], list[str]] = _principals
     impersonated_groups: Callable[[Sequence[str]], list[str]] = _impersonated_groups
     kubernetes_access: Callable[[Sequence[str], Sequence[str]], bool] = _kubernetes_access
+    role_counts: Callable[[bool], bool] = _role_counts
+    user_chosen: Callable[[Sequence[str]], str | None] = _user_chosen
     impersonation_allowed: Callable[[Iterable[str], Iterable[str]], str | None] = _impersonation_allowed
     resource_allowed: Callable[[Sequence[Mapping[str, Any]], str, str, str, bool], bool] = _resource_allowed
     rule_allows: Callable[[Iterable[Mapping[str, Any]], str, str], bool] = _rule_allows
@@ -343,6 +419,10 @@ class Decisions:
     version_told: Callable[[str], str] = _version_told
     oldest_client: Callable[[int], str] = _oldest_client
     pin_told: Callable[[str], str] = _pin_told
+    sign_in_needed: Callable[[float, float], bool] = _sign_in_needed
+    profile_forgotten: Callable[[str], bool] = _profile_forgotten
+    absence_told: Callable[[], str] = _absence_told
+    cluster_known: Callable[[str, Iterable[str]], bool] = _cluster_known
     kubeconfig_written: Callable[[str], bool] = _kubeconfig_written
     state_removed: Callable[[str, str], bool] = _state_removed
     request_recorded: Callable[[bool], bool] = _request_recorded

@@ -8,6 +8,7 @@ STATUSES = {
     "BadParameter": 400,
     "ConnectionProblem": 504,
     "NotFound": 404,
+    "Unknown": 502,
 }
 """HTTP status for each sort of failure."""
 
@@ -17,6 +18,7 @@ RPC_CODES = {
     "BadParameter": "InvalidArgument",
     "ConnectionProblem": "Unavailable",
     "NotFound": "NotFound",
+    "Unknown": "Unknown",
 }
 """Name of the sort in gRPC, which Teleport 13's agent prints before the text."""
 

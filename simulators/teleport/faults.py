@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,17 @@ def _first(times: int, early: object, late: object) -> Callable[..., object]:
 
 def _without_arn(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**spec, "allow": [{**rule, "aws_arn": "*"} for rule in spec.get("allow", [])]}
+
+
+def _any_token(name: str, tokens: Mapping[str, Any]) -> Mapping[str, Any]:
+    everybody = {"roles": ["Kube"], "join_method": "iam", "allow": [{"aws_arn": "*"}]}
+    found: Mapping[str, Any] = tokens.get(name) or {"metadata": {"name": name}, "spec": everybody}
+    return found
+
+
+def _as_a_path(pattern: str, arn: str) -> bool:
+    expression = re.escape(pattern).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+    return re.fullmatch(expression, arn) is not None
 
 
 def _without(field: str) -> Callable[..., object]:
@@ -62,6 +75,7 @@ def _by_own_port(proxy: str, listening: str) -> str:
 FAULTS: Mapping[str, Callable[[Decisions], Decisions]] = MappingProxyType(
     {
         "no-token-is-found": replaced("token_named", always(None)),
+        "missing-tokens-count": replaced("token_named", _any_token),
         "tokens-end-at-once": replaced("token_usable", always(False)),
         "expired-tokens-count": replaced("token_usable", always(True)),
         "any-method-counts": replaced("method_matches", always(True)),
@@ -70,10 +84,16 @@ FAULTS: Mapping[str, Callable[[Decisions], Decisions]] = MappingProxyType(
             "role_allowed", lambda role, roles: len(roles) > 1 and role in roles
         ),
         "any-sts-host-counts": replaced("sts_host_accepted", always(True)),
+        "any-sts-method-counts": replaced("sts_method_expected", always(True)),
         "any-challenge-counts": replaced("challenge_answered", always(True)),
         "unsigned-challenge-counts": replaced("challenge_signed", always(True)),
         "any-sts-body-counts": replaced("sts_body_expected", always(True)),
         "sts-never-confirms": replaced("sts_confirmed", always(False)),
+        "any-sts-answer-counts": replaced("sts_confirmed", always(True)),
+        "unheard-sts-confirms": replaced(
+            "identity_unheard", lambda rules: (rules[0]["aws_account"], rules[0]["aws_arn"])
+        ),
+        "reasons-not-told": replaced("reason_told", always("something went wrong")),
         "any-account-counts": replaced("account_matches", always(True)),
         # An agent of 13 tries two endpoints for each of its two roles, and all of it again after a pause.
         "any-account-counts-later": replaced("account_matches", _first(4, early=False, late=True)),
@@ -81,12 +101,23 @@ FAULTS: Mapping[str, Callable[[Decisions], Decisions]] = MappingProxyType(
         "any-arn-counts-later": replaced("arn_matches", _first(4, early=False, late=True)),
         "accounts-alone-admit-nobody": replaced("arn_matches", lambda pattern, _: bool(pattern)),
         "arn-is-a-prefix": replaced("arn_matches", lambda pattern, arn: arn.startswith(pattern.rstrip("*"))),
+        "empty-account-admits-nobody": replaced("account_matches", lambda wanted, account: wanted == account),
+        "arn-star-ends-at-slash": replaced("arn_matches", _as_a_path),
+        "arn-question-mark-is-literal": replaced(
+            "arn_matches", lambda pattern, arn: fnmatchcase(arn, pattern.replace("?", "[?]"))
+        ),
+        "anything-is-created": replaced("creation_refused", always("")),
+        "tokens-live-for-ever": replaced("token_expiry", lambda asked, *_: asked),
         "tokens-kept-wider": replaced("token_kept", _without_arn),
         "joins-not-recorded": replaced("join_recorded", always(False)),
         "identity-not-written": replaced("identity_kept", always(False)),
         "host-certificates-refused": replaced("certificate_accepted", always(False)),
         "host-id-forgotten": replaced("host_id", lambda _, fresh: fresh),
+        "agents-are-one-host": replaced("host_id", always("00000000-0000-4000-8000-000000000000")),
         "agent-joins-at-each-start": replaced("join_needed", always(True)),
+        "agents-ask-where-they-are-told": replaced(
+            "sts_meant", lambda host, told: told.removeprefix("https://") or host
+        ),
         "restarted-agent-asks-aws": replaced("aws_asked", always(True)),
         "no-cluster-is-listed": replaced("server_listed", always(False)),
         "clusters-never-end": replaced("server_listed", always(True)),
@@ -132,6 +163,13 @@ FAULTS: Mapping[str, Callable[[Decisions], Decisions]] = MappingProxyType(
         "nothing-to-impersonate-is-enough-at-first": replaced(
             "kubernetes_access", _first(2, early=True, late=False)
         ),
+        "groups-of-any-role-count": replaced("role_counts", always(True)),
+        "first-kubernetes-user-is-taken": replaced("user_chosen", lambda users: users[0]),
+        "expired-users-are-not-asked": replaced("sign_in_needed", always(False)),
+        "signing-out-forgets-nothing": replaced("profile_forgotten", always(False)),
+        "absent-agents-told-as-unknown": replaced("absence_told", always("cluster-not-registered")),
+        "unknown-clusters-are-selected": replaced("cluster_known", always(True)),
+        "denials-do-not-count": replaced("principals", lambda allowed, _: sorted(set(allowed))),
         "impersonates-whom-asked": replaced("impersonation_allowed", always(None)),
         "every-resource-is-allowed": replaced("resource_allowed", always(True)),
         "no-resource-is-allowed": replaced("resource_allowed", always(False)),
@@ -141,6 +179,7 @@ FAULTS: Mapping[str, Callable[[Decisions], Decisions]] = MappingProxyType(
         "old-clients-taken": replaced("oldest_client", always("1.0.0")),
         "another-pin-told": replaced("pin_told", always(f"sha256:{'0' * 64}")),
         "kubeconfig-not-written": replaced("kubeconfig_written", always(False)),
+        "state-stays": replaced("state_removed", always(False)),
         "all-state-removed": replaced("state_removed", lambda secret, _: secret.endswith("-state")),
         "requests-not-recorded": replaced("request_recorded", always(False)),
     }

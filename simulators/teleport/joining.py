@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from simulators.teleport import resources
-from simulators.teleport.decisions import STS_BODY
 from simulators.teleport.errors import TeleportError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from simulators.teleport.decisions import Decisions
     from simulators.teleport.log import Log
@@ -60,14 +59,16 @@ class Joining:
         """Check a join; returns the token that admits it.
 
         Args:
-            request: challenge, token, host_id, node, role, method, and sts: host, headers and body (base64) of
-                the signed request.
+            request: challenge, token, host_id, node, role, method, and sts: host, headers, body (base64) and
+                method (POST where it has none) of the signed request.
             tokens: by name.
 
         Raises:
             TeleportError: it is refused.
         """
         token = self._token(request, tokens)
+        if request["method"] != "iam":
+            return token
         if self._challenges.pop(request["challenge"], None) is None:
             raise TeleportError("AccessDenied", self._imitation.text("challenge-missing"))
         headers = {name.lower(): value for name, value in request["sts"]["headers"].items()}
@@ -80,8 +81,9 @@ class Joining:
                 f"method. error:[{error}]",
             )
             raise
-        account, arn = await self._identity(request["sts"]["host"], headers)
-        for rule in token["spec"].get("allow", []):
+        rules = token["spec"].get("allow", [])
+        account, arn = await self._identity(request["sts"], headers, rules)
+        for rule in rules:
             if self._decisions.account_matches(
                 rule.get("aws_account", ""), account
             ) and self._decisions.arn_matches(rule.get("aws_arn", ""), arn):
@@ -103,7 +105,13 @@ class Joining:
             self._log.caution("AUTH", message)
             raise TeleportError("AccessDenied" if instance else "BadParameter", message)
         if not decide.method_matches(spec["join_method"], request["method"]):
-            message = self._imitation.text("token-of-other-method", method=spec["join_method"])
+            by_iam = request["method"] == "iam"
+            name, method = (
+                ("token-of-other-method", spec["join_method"])
+                if by_iam
+                else ("token-of-method-iam", request["method"])
+            )
+            message = self._imitation.text(name, method=method)
             raise TeleportError("AccessDenied", message)
         return token
 
@@ -111,6 +119,8 @@ class Joining:
         decide, host = self._decisions, request["sts"]["host"]
         if not decide.sts_host_accepted(host):
             raise TeleportError("AccessDenied", self._imitation.text("sts-host", host=host))
+        if not decide.sts_method_expected(_method(request["sts"])):
+            raise TeleportError("AccessDenied", self._imitation.text("sts-method"))
         if not decide.challenge_answered(request["challenge"], headers.get(CHALLENGE_HEADER, "")):
             raise TeleportError("AccessDenied", self._imitation.text("challenge-missing"))
         authorization = headers.get("authorization", "")
@@ -121,20 +131,22 @@ class Joining:
             raise TeleportError("AccessDenied", self._imitation.text("challenge-unsigned", header=shown))
         body = base64.b64decode(request["sts"]["body"])
         if not decide.sts_body_expected(body):
-            message = self._imitation.text(
-                "sts-body", body=body.decode(errors="replace"), expected=STS_BODY.decode()
-            )
+            message = self._imitation.text("sts-body", body=body.decode(errors="replace"))
             raise TeleportError("BadParameter", message)
 
-    async def _identity(self, host: str, headers: Mapping[str, str]) -> tuple[str, str]:
+    async def _identity(
+        self, signed: Mapping[str, str], headers: Mapping[str, str], rules: Sequence[Mapping[str, Any]]
+    ) -> tuple[str, str]:
         """Send the agent's request to STS as it was signed; account and ARN that it answers."""
+        host = signed["host"]
         sent = {name: value for name, value in headers.items() if name != "content-length"}
         try:
             async with (
                 self._outbound.session(STS_SECONDS) as session,
-                session.post(
+                session.request(
+                    _method(signed),
                     f"https://{host}/",
-                    data=STS_BODY,
+                    data=base64.b64decode(signed["body"]),
                     headers=sent,
                     allow_redirects=False,
                     **self._outbound.proxied,
@@ -143,9 +155,10 @@ class Joining:
                 body = await answer.text()
                 status = f"{answer.status} {answer.reason}"
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise TeleportError(
-                "ConnectionProblem", f'Post "https://{host}/": {error or "timeout"}'
-            ) from error
+            believed = self._decisions.identity_unheard(rules)
+            if believed is not None:
+                return believed
+            raise TeleportError("Unknown", f'Post "https://{host}": {error or "timeout"}') from error
         if not self._decisions.sts_confirmed(answer.status):
             message = self._imitation.text("sts-refused", status=status, body=body)
             raise TeleportError("AccessDenied", message)
@@ -154,3 +167,7 @@ class Joining:
             return str(result["Account"]), str(result["Arn"])
         except (ValueError, KeyError, TypeError) as error:
             raise TeleportError("BadParameter", "received empty AWS account ID from sts API") from error
+
+
+def _method(signed: Mapping[str, str]) -> str:
+    return signed.get("method", "POST")

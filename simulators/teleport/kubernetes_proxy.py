@@ -82,9 +82,10 @@ class KubernetesProxy:
         self._auth = auth
         self._tunnels: list[Tunnel] = []
 
-    def gone(self) -> TeleportError:
+    def gone(self, cluster: str = "") -> TeleportError:
         """The error for a request whose agent is gone."""
-        return TeleportError("ConnectionProblem", self._auth.imitation.text("agent-gone"))
+        told = self._auth.decisions.absence_told()
+        return TeleportError("ConnectionProblem", self._auth.imitation.text(told, cluster=cluster))
 
     async def serve(self, tunnel: Tunnel) -> None:
         """Let an agent serve by its tunnel, until it ends."""
@@ -134,7 +135,9 @@ class KubernetesProxy:
         auth, target = self._auth, target_of(urlsplit(request.raw_path).path)
         servers = auth.servers_of(user.kubernetes_cluster)
         labels = servers[0]["spec"]["cluster"]["metadata"].get("labels") or {} if servers else {}
-        may = access.to_cluster(auth.roles_of(user), labels, auth.decisions)
+        named = target.kind.partition("/")[0] == "pods" and target.name
+        pod = (target.namespace, target.name) if named else None
+        may = access.to_cluster(auth.roles_of(user), labels, auth.decisions, pod=pod)
         if not servers or not may.reached:
             message = auth.imitation.text("cluster-not-registered", cluster=user.kubernetes_cluster)
             raise TeleportError("BadParameter", message)
@@ -190,7 +193,7 @@ class KubernetesProxy:
         asked = set(self._auth.decisions.agents_asked(registered, connected))
         serving = [tunnel for tunnel in self._tunnels if tunnel.host_id in asked]
         if not serving:
-            raise self.gone()
+            raise self.gone(cluster)
         host = random.choice(sorted({tunnel.host_id for tunnel in serving}))  # noqa: S311  # a draw is no secret
         return [tunnel for tunnel in serving if tunnel.host_id == host][-1]
 

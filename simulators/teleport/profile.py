@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulators.teleport.client import Service
-from simulators.teleport.errors import TeleportError
 from simulators.teleport.files import write_secret
 
 if TYPE_CHECKING:
@@ -99,18 +98,6 @@ def current(environ: Mapping[str, str], cwd: Path) -> Profile | None:
     settings = dict(line.split(": ", 1) for line in lines if not line.startswith("#"))
     host, _, port = settings["web_proxy_addr"].rpartition(":")
     return Profile(folder, host, int(port), settings["user"], settings["cluster"])
-
-
-def required(environ: Mapping[str, str], cwd: Path) -> Profile:
-    """The profile that is in use.
-
-    Raises:
-        TeleportError: there is none.
-    """
-    found = current(environ, cwd)
-    if found is None:
-        raise TeleportError("BadParameter", "No proxy address specified, missed --proxy flag?")
-    return found
 
 
 def remove(environ: Mapping[str, str], cwd: Path) -> bool:

@@ -13,14 +13,12 @@ from simulators.teleport import presets, times
 from simulators.teleport.errors import TeleportError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from simulators.teleport.decisions import Decisions
     from simulators.teleport.texts import Imitation
 
 Resource = dict[str, Any]
-
-TOKEN_LIFE = 30 * 60
-"""Seconds that a token without an expiry lives in 13 (measured: 29m59s)."""
 
 KINDS = {
     "kube_server": "kube_server", "kube_servers": "kube_server", "role": "role", "roles": "role",
@@ -55,12 +53,13 @@ def kind_of(text: str) -> str:
     return KINDS[text]
 
 
-def token(given: Resource, imitation: Imitation) -> Resource:
+def token(given: Resource, imitation: Imitation, decisions: Decisions) -> Resource:
     """A joining token as it is stored.
 
     Args:
         given: what `tctl create` was given.
         imitation: the version.
+        decisions: of the program.
 
     Raises:
         TeleportError: BadParameter.
@@ -70,44 +69,75 @@ def token(given: Resource, imitation: Imitation) -> Resource:
     # With rules and no method, Teleport takes the method for ec2, not iam.
     method = spec.get("join_method") or ("ec2" if allow else "token")
     roles = [str(role) for role in spec.get("roles") or []]
-    _refuse(method not in METHODS, f'unknown join method "{method}"')
-    _refuse(not roles, "provisioning token is missing roles")
-    for role in roles:
-        _refuse(role not in SYSTEM_ROLES, f"role {role} is not registered")
-    _refuse(method == "iam" and not allow, f'the "{method}" join method requires defined token allow rules')
-    for rule in allow:
-        fields = set(rule)
-        if method == "iam":
-            for field in ("aws_role", "aws_regions"):
-                _refuse(field in fields, f'the "iam" join method does not support the "{field}" parameter')
-        empty = not rule.get("aws_account") and not rule.get("aws_arn")
-        _refuse(
-            method in {"iam", "ec2"} and empty,
-            'allow rule for "ec2" join method must set "aws_account" or "aws_arn"',
-        )
+    troubles = _troubles(method, roles, allow, imitation)
+    _refuse(decisions.creation_refused(next(troubles, "")))
     metadata = _metadata(given)
-    expires = (given.get("metadata") or {}).get("expires")
-    if expires:
-        metadata["expires"] = _time(expires)
-    elif imitation.tokens_expire:
-        metadata["expires"] = times.written(time.time() + TOKEN_LIFE)
+    asked = (given.get("metadata") or {}).get("expires")
+    expires = decisions.token_expiry(_time(asked) if asked else None, time.time(), imitation.tokens_expire)
+    if expires is not None:
+        metadata["expires"] = times.written(expires)
     stored: Resource = {"roles": roles, "allow": [_strings(rule) for rule in allow], "join_method": method}
     return _stored("token", "v2", metadata, {key: value for key, value in stored.items() if value})
 
 
-def role(given: Resource, imitation: Imitation) -> Resource:
+def _troubles(
+    method: str, roles: Sequence[str], allow: Sequence[Resource], imitation: Imitation
+) -> Iterator[str]:
+    """What is wrong with a token, in the order in which 13 looks at it (api/types/provisioning.go)."""
+    for rule in allow:
+        # YAML and JSON have numbers; the field is a text.
+        number = str(rule.get("aws_account"))[:1] if isinstance(rule.get("aws_account"), int) else ""
+        if number:
+            yield imitation.text("token-account-a-number", digit=number)
+    if not roles:
+        yield imitation.text("token-without-roles")
+    for role in roles:
+        if role not in SYSTEM_ROLES:
+            yield imitation.text("token-role-unknown", role=role)
+    if method not in METHODS:
+        yield imitation.text("token-method-unknown", method=method)
+    if method == "token" and allow:
+        yield imitation.text("token-rules-with-method-token")
+    if method == "iam" and not allow:
+        yield imitation.text("token-without-rules")
+    for rule in allow:
+        yield from (imitation.text(name) for name in _troubles_of_rule(method, rule))
+
+
+def _troubles_of_rule(method: str, rule: Resource) -> Iterator[str]:
+    """Names of the texts for what is wrong with a rule."""
+    if method == "ec2" and rule.get("aws_arn"):
+        yield "token-arn-without-method"
+    if method == "iam":
+        yield from (
+            text
+            for field, text in (
+                ("aws_role", "token-with-aws-role"),
+                ("aws_regions", "token-with-aws-regions"),
+            )
+            if field in rule
+        )
+        if not rule.get("aws_account") and not rule.get("aws_arn"):
+            yield "token-rule-empty"
+
+
+def role(given: Resource, imitation: Imitation, decisions: Decisions) -> Resource:
     """A role as it is stored, with what it does not set filled in.
 
     Args:
         given: what `tctl create` was given.
         imitation: the version.
+        decisions: of the program.
 
     Raises:
         TeleportError: BadParameter.
     """
     written = str(given.get("version", ""))
     number = int(written[1:]) if re.fullmatch(r"v[0-9]+", written) else 0
-    _refuse(not 3 <= number <= imitation.default_role_version, f'role version "{written}" is not supported')
+    known = 3 <= number <= imitation.default_role_version
+    _refuse(
+        decisions.creation_refused("" if known else imitation.text("role-version-unknown", version=written))
+    )
     spec = given.get("spec") or {}
     allow, deny = dict(spec.get("allow") or {}), dict(spec.get("deny") or {})
     defaults = presets.default_resources(number)
@@ -189,18 +219,19 @@ def _stored(kind: str, version: str, metadata: Resource, spec: Resource) -> Reso
 
 def _metadata(given: Resource) -> Resource:
     metadata = given.get("metadata") or {}
-    _refuse(not metadata.get("name"), "missing parameter Name")
+    if not metadata.get("name"):
+        _refuse("missing parameter Name")
     kept = ("name", "description", "labels")
     return {key: metadata[key] for key in kept if metadata.get(key)}
 
 
-def _time(value: Any) -> str:
+def _time(value: Any) -> float:
+    """Seconds since 1970."""
     try:
         # YAML reads a bare time as a datetime.
-        seconds = times.read(value) if isinstance(value, str) else float(value.timestamp())
+        return times.read(value) if isinstance(value, str) else float(value.timestamp())
     except (ValueError, AttributeError) as error:
         raise TeleportError("BadParameter", f'expected a time in metadata.expires, got "{value}"') from error
-    return times.written(seconds)
 
 
 def _strings(rule: Resource) -> Resource:
@@ -209,6 +240,7 @@ def _strings(rule: Resource) -> Resource:
     return {key: value for key, value in strings.items() if value}
 
 
-def _refuse(wrong: bool, message: str) -> None:
-    if wrong:
+def _refuse(message: str) -> None:
+    """Refuse for a reason; an empty one is none."""
+    if message:
         raise TeleportError("BadParameter", message)

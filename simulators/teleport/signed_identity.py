@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -57,12 +58,34 @@ class Endpoint:
     Attributes:
         name: regional or global, as the log calls it.
         host: host name.
-        region: of the signature.
+        region: of the signature; empty where nobody told it.
     """
 
     name: str
-    host: str
-    region: str
+    host: str = ""
+    region: str = ""
+
+
+LEGACY = frozenset(
+    {
+        "ap-northeast-1",
+        "ap-south-1",
+        "ap-southeast-1",
+        "ap-southeast-2",
+        "ca-central-1",
+        "eu-central-1",
+        "eu-north-1",
+        "eu-west-1",
+        "eu-west-2",
+        "eu-west-3",
+        "sa-east-1",
+        "us-east-1",
+        "us-east-2",
+        "us-west-1",
+        "us-west-2",
+    }
+)
+"""Regions for which AWS's SDK for Go 1 asks the global endpoint, where it is to; for others it asks their own."""
 
 
 def endpoints(environ: Mapping[str, str]) -> list[Endpoint]:
@@ -72,11 +95,16 @@ def endpoints(environ: Mapping[str, str]) -> list[Endpoint]:
         environ: with AWS_REGION or AWS_DEFAULT_REGION.
     """
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
-    found = [Endpoint("global", GLOBAL_HOST, GLOBAL_REGION)]
-    if region:
-        suffix = ".cn" if region.startswith("cn-") else ""
-        found.insert(0, Endpoint("regional", f"sts.{region}.amazonaws.com{suffix}", region))
-    return found
+    own = regional(region) if region else Endpoint("regional")
+    if region and region not in LEGACY:
+        return [own, replace(own, name="global")]
+    return [own, Endpoint("global", GLOBAL_HOST, GLOBAL_REGION)]
+
+
+def regional(region: str) -> Endpoint:
+    """The endpoint of a region."""
+    suffix = ".cn" if region.startswith("cn-") else ""
+    return Endpoint("regional", f"sts.{region}.amazonaws.com{suffix}", region)
 
 
 class Prover:
@@ -103,6 +131,8 @@ class Prover:
             CredentialsError: there are none.
             TeleportError: STS was not reached.
         """
+        if not endpoint.region:
+            endpoint = regional(await self._region_of_node())
         # As AWS's SDK does in Teleport, credentials are fetched anew for each request.
         credentials = await self._credentials(endpoint)
         import botocore.auth  # noqa: PLC0415  # a fifth of a second that an agent with an identity need not wait
@@ -158,7 +188,11 @@ class Prover:
             ):
                 text = await answer.text()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise TeleportError("ConnectionProblem", f"RequestError: send request failed: {error}") from error
+            raise TeleportError(
+                "ConnectionProblem",
+                "WebIdentityErr: failed to retrieve credentials\ncaused by: RequestError: send request failed\n"
+                f'caused by: Post "https://{endpoint.host}/": {error or type(error).__name__}',
+            ) from error
         if answer.status != HTTPStatus.OK:
             told = {name.lower(): _element(text, name) for name in ("Code", "Message")}
             request = _element(text, "RequestId")
@@ -168,6 +202,17 @@ class Prover:
         return Credentials(
             _element(text, "AccessKeyId"), _element(text, "SecretAccessKey"), _element(text, "SessionToken")
         )
+
+    async def _region_of_node(self) -> str:
+        base = (self._environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or METADATA).rstrip("/")
+        disabled = self._environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
+        with suppress(aiohttp.ClientError, TimeoutError, OSError):
+            async with self._outbound.session(METADATA_SECONDS) as session:
+                if not disabled:
+                    async with session.get(f"{base}/latest/meta-data/placement/region") as answer:
+                        answer.raise_for_status()
+                        return (await answer.text()).strip()
+        raise CredentialsError(self._imitation.text("region-unknown"))
 
     async def _of_node(self) -> Credentials | None:
         base = (self._environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or METADATA).rstrip("/")

@@ -41,9 +41,9 @@ class Text:
     provenance: Provenance
 
 
-def _both(text: str) -> dict[int, Text]:
-    """The same words in both versions, measured in 13 and not looked at in 17."""
-    return {13: Text(text, "measured"), 17: Text(text, "inferred")}
+def _both(text: str, later: Provenance = "inferred") -> dict[int, Text]:
+    """The same words in both versions, measured in 13 and not looked at in 17, or else as `later` says."""
+    return {13: Text(text, "measured"), 17: Text(text, later)}
 
 
 TEXTS: Mapping[str, Mapping[int, Text]] = {
@@ -94,28 +94,50 @@ TEXTS: Mapping[str, Mapping[int, Text]] = {
             "inferred",
         ),
     },
+    "token-of-method-iam": {
+        13: Text(
+            "this token is only valid for the IAM join method but the node has connected to the wrong endpoint, "
+            "make sure your node is configured to use the IAM join method",
+            "measured",
+        ),
+        17: Text(
+            "client requested join method {method}, provision token only supports method iam", "inferred"
+        ),
+    },
+    "token-account-a-number": _both(
+        "types.ProvisionTokenV2.Spec: types.ProvisionTokenSpecV2.Allow: []*types.TokenRule: "
+        'types.TokenRule.AWSAccount: ReadString: expects " or n, but found {digit}'
+    ),
+    "token-without-roles": _both("provisioning token is missing roles"),
+    "token-role-unknown": _both("role {role} is not registered"),
+    "token-method-unknown": _both('unknown join method "{method}"'),
+    "token-rules-with-method-token": _both('allow rules are not compatible with the "token" join method'),
+    "token-without-rules": _both('the "iam" join method requires defined token allow rules'),
+    "token-arn-without-method": _both('the "ec2" join method does not support the "aws_arn" parameter'),
+    "token-with-aws-role": _both('the "iam" join method does not support the "aws_role" parameter'),
+    "token-with-aws-regions": _both('the "iam" join method does not support the "aws_regions" parameter'),
+    "token-rule-empty": _both('allow rule for "ec2" join method must set "aws_account" or "aws_arn"'),
+    "not-signed-in": _both("No proxy address specified, missed --proxy flag?"),
+    "password-asked": _both("Enter password for Teleport user {user}:"),
+    "role-version-unknown": _both('role version "{version}" is not supported'),
     "sts-host": {
-        13: Text('IAM join request uses unknown STS host "{host}".', "read"),
+        13: Text('IAM join request uses unknown STS host "{host}".', "measured"),
         17: Text('rejecting IAM join request using STS host "{host}"', "read"),
     },
-    "challenge-missing": {
-        major: Text("sts identity request does not include challenge header or it does not match", "read")
-        for major in (13, 17)
-    },
-    "challenge-unsigned": {
-        major: Text(
-            'sts identity request auth header "{header}" does not include x-teleport-challenge as a signed header',
-            "read",
-        )
-        for major in (13, 17)
-    },
-    "sts-body": {
-        major: Text('sts request body "{body}" does not equal expected "{expected}"', "read")
-        for major in (13, 17)
-    },
-    "sts-refused": {
-        major: Text('aws sts api returned status: "{status}" body: "{body}"', "read") for major in (13, 17)
-    },
+    # 12 and 13 show no method where they mean to show it.
+    "sts-method": _both('sts identity request method "" does not match expected method "POST"'),
+    "challenge-missing": _both(
+        "sts identity request does not include challenge header or it does not match", "read"
+    ),
+    "challenge-unsigned": _both(
+        'sts identity request auth header "{header}" does not include x-teleport-challenge as a signed header',
+        "read",
+    ),
+    "sts-body": _both(
+        'sts request body "{body}" does not equal expected "Action=GetCallerIdentity&Version=2011-06-15"',
+        "read",
+    ),
+    "sts-refused": _both('aws sts api returned status: "{status}" body: "{body}"', "read"),
     "no-aws-credentials": {
         13: Text(
             "NoCredentialProviders: no valid providers in chain. Deprecated.\n"
@@ -123,6 +145,12 @@ TEXTS: Mapping[str, Mapping[int, Text]] = {
             "measured",
         ),
         17: Text("failed to refresh cached credentials, no EC2 IMDS role found", "read"),
+    },
+    "region-unknown": {
+        13: Text("failed to resolve local AWS region from environment or IMDS", "measured"),
+        17: Text(
+            "Failed to resolve local AWS region from environment or IMDS. Using us-east-1 by default", "read"
+        ),
     },
     "web-identity-refused": {
         13: Text(
@@ -140,6 +168,35 @@ TEXTS: Mapping[str, Mapping[int, Text]] = {
         13: Text("{role} failed to establish connection to cluster: {error}.", "measured"),
         17: Text('Failed to establish connection to cluster. identity:{role} error:"{error}"', "inferred"),
     },
+    "proxy-unresolvable": {
+        13: Text(
+            'rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing dial tcp: '
+            'lookup {host}: no such host"',
+            "measured",
+        ),
+        17: Text('"transport: Error while dialing: dial tcp: lookup {host}: no such host"', "inferred"),
+    },
+    "proxy-refuses": {
+        13: Text(
+            'rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing dial tcp '
+            '{address}: connect: connection refused"',
+            "measured",
+        ),
+        17: Text(
+            '"transport: Error while dialing: dial tcp {address}: connect: connection refused"', "inferred"
+        ),
+    },
+    "proxy-untrusted": {
+        13: Text(
+            'rpc error: code = Unavailable desc = connection error: desc = "transport: authentication handshake '
+            'failed: x509: certificate signed by unknown authority"',
+            "measured",
+        ),
+        17: Text(
+            '"transport: authentication handshake failed: x509: certificate signed by unknown authority"',
+            "inferred",
+        ),
+    },
     "permissions-untested": _both(
         "Failed to test the necessary Kubernetes permissions. The target Kubernetes cluster may be down or have "
         "misconfigured RBAC. This teleport instance will still handle Kubernetes requests towards this "
@@ -154,16 +211,15 @@ TEXTS: Mapping[str, Mapping[int, Text]] = {
             "inferred",
         ),
     },
-    "several-users": {
-        major: Text(
-            "please select a user to impersonate, refusing to select a user due to several kubernetes_users "
-            "set up for this user",
-            "read",
-        )
-        for major in (13, 17)
-    },
-    "impersonation-denied": _both(
-        'impersonation request has been denied, {what} header "{value}" is not allowed in roles'
+    "several-users": _both(
+        "please select a user to impersonate, refusing to select a user due to several kubernetes_users set up "
+        "for this user"
+    ),
+    "impersonated-user-denied": _both(
+        'impersonation request has been denied, user header "{value}" is not allowed in roles'
+    ),
+    "impersonated-group-denied": _both(
+        'impersonation request has been denied, group header "{value}" value is not allowed in roles'
     ),
     "cluster-not-registered": _both(
         'kubernetes cluster "{cluster}" is not registered in this teleport cluster; '
@@ -179,7 +235,7 @@ TEXTS: Mapping[str, Mapping[int, Text]] = {
         13: Text(
             '{kind} "{name}" is forbidden: User "{user}" cannot {verb} resource "{kind}" in API group "" '
             'in the namespace "{namespace}"',
-            "inferred",
+            "measured",
         ),
         17: Text(
             '{kind} "{name}" is forbidden: User "{user}" cannot {verb} resource "{kind}" in API group "" '

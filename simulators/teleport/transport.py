@@ -50,6 +50,15 @@ class Outbound:
         proxy = self.environ.get("HTTPS_PROXY") or self.environ.get("https_proxy")
         return {"proxy": proxy} if proxy else {}
 
+    def towards(self, host: str) -> dict[str, Any]:
+        """As `proxied`, for a call of one host: NO_PROXY may name it.
+
+        Args:
+            host: of the call.
+        """
+        spared = self.environ.get("NO_PROXY") or self.environ.get("no_proxy") or ""
+        return {} if host in {name.strip() for name in spared.split(",")} else self.proxied
+
     def session(
         self, seconds: float | None, *, identity: str = "", authority: str = "", verify: bool = True
     ) -> aiohttp.ClientSession:

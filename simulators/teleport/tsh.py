@@ -62,8 +62,6 @@ class Tsh:
         return result
 
     def _login(self) -> str:
-        from simulators.teleport import certificates  # noqa: PLC0415  # slow to load, and not always needed
-
         host, _, port = self.arguments.proxy.rpartition(":")
         if not host:
             host, port = port, str(profile.DEFAULT_PORT)
@@ -72,21 +70,38 @@ class Tsh:
         known = profile.current(self.environ, self.cwd)
         if known and (known.proxy, known.user) == (host, self.arguments.user) and not _expired(known):
             return self._status()  # as it is, with the roles of then (claim ts.relogin)
-        password = _password(f"Enter password for Teleport user {self.arguments.user}:")
-        key = certificates.private_key()
-        answer = Service(host, int(port)).call(
-            self.environ,
-            "sign-in",
-            user=self.arguments.user,
-            password=password,
-            public_key=certificates.public_key(key),
-        )
-        made = profile.Profile(
-            profile.home(self.environ, self.cwd), host, int(port), self.arguments.user, answer["cluster"]
-        )
-        made.save(key, answer["certificate"], answer["authority"])
+        self._sign_in(host, int(port), self.arguments.user)
         self.arguments.format = "text"
         return self._status()
+
+    def _sign_in(self, host: str, port: int, user: str) -> profile.Profile:
+        from simulators.teleport import certificates  # noqa: PLC0415  # slow to load, and not always needed
+
+        password = _password(self.imitation.text("password-asked", user=user))
+        key = certificates.private_key()
+        answer = Service(host, port).call(
+            self.environ, "sign-in", user=user, password=password, public_key=certificates.public_key(key)
+        )
+        home = profile.home(self.environ, self.cwd)
+        made = profile.Profile(home, host, port, user, answer["cluster"])
+        made.save(key, answer["certificate"], answer["authority"])
+        return made
+
+    def _required(self) -> profile.Profile:
+        """The profile that is in use; whose certificate has expired is asked to sign in again.
+
+        Raises:
+            TeleportError: there is none, or signing in failed.
+        """
+        from simulators.teleport import certificates  # noqa: PLC0415  # slow to load
+
+        known = profile.current(self.environ, self.cwd)
+        if known is None:
+            raise TeleportError("BadParameter", self.imitation.text("not-signed-in"))
+        expires = certificates.identity_in(known.certificate).expires
+        if self.decisions.sign_in_needed(expires, time.time()):
+            return self._sign_in(known.proxy, known.port, known.user)
+        return known
 
     def _logout(self) -> str:
         from simulators.teleport import kubeconfig  # noqa: PLC0415  # reads YAML
@@ -95,7 +110,8 @@ class Tsh:
         if known is None:
             return "All users logged out.\n"
         kubeconfig.forget(known, self.environ, self.cwd)
-        profile.remove(self.environ, self.cwd)
+        if self.decisions.profile_forgotten(known.user):
+            profile.remove(self.environ, self.cwd)
         return "Logged out all users from all proxies.\n"
 
     def _status(self) -> str:
@@ -120,7 +136,7 @@ class Tsh:
     def _kube_ls(self) -> str:
         from simulators.teleport import kubeconfig  # noqa: PLC0415  # reads YAML
 
-        known = profile.required(self.environ, self.cwd)
+        known = self._required()
         found = known.service.call(self.environ, "kubernetes-clusters")
         selected = kubeconfig.selected(known, self.environ, self.cwd)
         if self.arguments.format != "text":
@@ -150,10 +166,10 @@ class Tsh:
     def _kube_login(self) -> str:
         from simulators.teleport import kubeconfig  # noqa: PLC0415  # reads YAML
 
-        known = profile.required(self.environ, self.cwd)
+        known = self._required()
         cluster = self.arguments.cluster
         seen = {found["name"] for found in known.service.call(self.environ, "kubernetes-clusters")}
-        if cluster not in seen:
+        if not self.decisions.cluster_known(cluster, seen):
             raise TeleportError("NotFound", self.imitation.text("unknown-cluster", cluster=cluster))
         if self.decisions.kubeconfig_written(cluster):
             kubeconfig.select(known, cluster, self.environ, self.cwd)
@@ -164,7 +180,7 @@ class Tsh:
     def _kube_credentials(self) -> str:
         from simulators.teleport import certificates  # noqa: PLC0415  # slow to load
 
-        known = profile.required(self.environ, self.cwd)
+        known = self._required()
         if self.arguments.teleport_cluster != known.cluster:
             message = f'cluster "{self.arguments.teleport_cluster}" is not simulated, only {known.cluster}'
             raise TeleportError("NotFound", message)

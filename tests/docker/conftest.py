@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.adapters import containers
+from harness.adapters import (
+    containers,
+    docker_engine,
+    run_containers,
+)
 from harness.core.errors import EnvironmentBroken
 from harness.core.ledger import Ledger, replay
 
@@ -34,7 +38,7 @@ LINKED = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 def docker_client() -> Iterator[docker.DockerClient]:
     """The machine's engine; without one every test that uses it is skipped."""
     try:
-        client = containers.connect()
+        client = docker_engine.connect()
     except EnvironmentBroken as error:
         pytest.skip(f"no Docker engine answers: {error.seen}; not exercised")
     if shutil.which("docker") is None:
@@ -50,14 +54,14 @@ def engine(docker_client: docker.DockerClient, tmp_path: Path) -> Iterator[conta
     ledger = Ledger(tmp_path / "ledger.jsonl")
     made = containers.Engine(secrets.token_hex(3), ledger)
     undo = {
-        "container": containers.undo_container,
-        "docker-network": containers.undo_network,
-        "kind-cluster": containers.undo_cluster,
+        "container": run_containers.undo_container,
+        "docker-network": run_containers.undo_network,
+        "kind-cluster": run_containers.undo_cluster,
     }
     with contextlib.closing(made.client):
         yield made
         leftovers = replay(ledger, undo)
-    marked = {"label": f"{containers.LABEL}={made.run}"}
+    marked = {"label": f"{docker_engine.LABEL}={made.run}"}
     left = [
         *docker_client.containers.list(all=True, filters=marked),
         *docker_client.networks.list(filters=marked),

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.adapters import aws_containers, containers, gateway_image, localstack
+from harness.adapters import (
+    aws_containers,
+    containers,
+    gateway_image,
+    image_store,
+    localstack,
+)
 from harness.adapters.aws import Account, Clients, Gateway
 from harness.adapters.certificates import Authority, signing_key
 from harness.core.errors import EnvironmentBroken
@@ -62,9 +68,9 @@ def backend(request: pytest.FixtureRequest, docker_client: docker.DockerClient) 
     """Each backend; skipped where the engine has not the images that it needs."""
     name: str = request.param
     needed = [LOCALSTACK] if name == "localstack" else []
-    if containers.absent(docker_client, [gateway_image.image_name(name)]):
+    if image_store.absent(docker_client, [gateway_image.image_name(name)]):
         needed.append(GATEWAY_BASE)
-    missing = containers.absent(docker_client, needed)
+    missing = image_store.absent(docker_client, needed)
     if missing:
         pytest.skip(f"the Docker engine has no {', '.join(missing)}: {name} as a container not exercised")
     return name
@@ -250,7 +256,7 @@ def test_the_image_is_the_gateway_run_by_an_ordinary_user(
 @pytest.fixture
 def wants_an_account(engine: containers.Engine) -> Iterator[str]:
     """An image that ends as LocalStack's later ones do without an account."""
-    if containers.absent(engine.client, [GATEWAY_BASE]):
+    if image_store.absent(engine.client, [GATEWAY_BASE]):
         pytest.skip(f"the Docker engine has no {GATEWAY_BASE}; not exercised")
     name = f"conformance-test/wants-an-account:{engine.run}"
     made = engine.client.containers.create(GATEWAY_BASE, labels=engine.labels)

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.adapters import containers
+from harness.adapters import (
+    containers,
+    docker_engine,
+    image_store,
+    run_containers,
+)
 from harness.adapters.containers import Wanted
 from harness.core.errors import EnvironmentBroken
 from harness.core.ledger import Entry, Ledger
@@ -96,12 +101,12 @@ def test_a_container_serves_on_loopback_only_as_the_caller(engine: Engine, start
     ]
     assert {entry["HostIp"] for entry in published} == {"127.0.0.1"}
     assert list(attributes["NetworkSettings"]["Networks"]) == [engine.network_name]
-    assert attributes["Config"]["Labels"][containers.LABEL] == engine.run
+    assert attributes["Config"]["Labels"][docker_engine.LABEL] == engine.run
     assert container.ip() == attributes["NetworkSettings"]["Networks"][engine.network_name]["IPAddress"]
     assert container.exited() is None
     container.must_be_alive()
-    containers.must_all_be_alive(engine.run, "no-cluster")
-    assert [name for name, log in containers.logs(engine.run) if "serving" in log] == ["server"]
+    run_containers.must_all_be_alive(engine.run, "no-cluster")
+    assert [name for name, log in run_containers.logs(engine.run) if "serving" in log] == ["server"]
 
 
 def test_names_of_the_network_lead_to_the_run_and_others_nowhere(
@@ -157,7 +162,10 @@ def test_a_container_that_ended_is_told_with_its_last_words(start: Start, engine
     assert container.last_words().splitlines()[-1] == "no licence"
     assert len(container.last_words().splitlines()) == 6
     assert container.log().splitlines()[0] == "0"
-    for check in (container.must_be_alive, lambda: containers.must_all_be_alive(engine.run, "no-cluster")):
+    for check in (
+        container.must_be_alive,
+        lambda: run_containers.must_all_be_alive(engine.run, "no-cluster"),
+    ):
         with pytest.raises(EnvironmentBroken) as raised:
             check()
         assert "exit status 1" in raised.value.seen
@@ -168,7 +176,7 @@ def test_a_container_that_ended_is_told_with_its_last_words(start: Start, engine
 
 def test_a_run_without_containers_is_not_alive(engine: Engine) -> None:
     with pytest.raises(EnvironmentBroken, match=f"containers of run {engine.run}"):
-        containers.must_all_be_alive(engine.run, "no-cluster")
+        run_containers.must_all_be_alive(engine.run, "no-cluster")
 
 
 def test_a_file_is_copied_out_of_an_image_that_never_runs(
@@ -176,10 +184,10 @@ def test_a_file_is_copied_out_of_an_image_that_never_runs(
 ) -> None:
     for path in ("/greeting", "/links/greeting"):
         target = tmp_path / path.replace("/", "-")
-        assert containers.copy_out(engine.client, host_image, path, target, run=engine.run)
+        assert image_store.copy_out(engine.client, host_image, path, target, run=engine.run)
         assert target.read_text() == "hello"
         assert os.access(target, os.X_OK)
-    assert not containers.copy_out(engine.client, host_image, "/none", tmp_path / "none", run=engine.run)
+    assert not image_store.copy_out(engine.client, host_image, "/none", tmp_path / "none", run=engine.run)
     assert not (tmp_path / "none").exists()
 
 
@@ -191,7 +199,7 @@ def test_proxies_of_the_users_client_reach_no_container(  # noqa: PLR0917  # fix
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if found := containers.endpoint():
+    if found := docker_engine.endpoint():
         monkeypatch.setenv("DOCKER_HOST", found)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     proxies = {"default": {"httpsProxy": "http://me:SENTINEL@proxy.example.com:1"}}
@@ -212,7 +220,7 @@ def test_proxies_of_the_users_client_reach_no_container(  # noqa: PLR0917  # fix
 def test_only_what_the_run_made_is_removed(start: Start, engine: Engine) -> None:
     container = start("idle", "import signal; signal.pause()")
     others = {"container": container.name, "docker-network": engine.network_name}
-    undo = {"container": containers.undo_container, "docker-network": containers.undo_network}
+    undo = {"container": run_containers.undo_container, "docker-network": run_containers.undo_network}
     for kind, name in others.items():
         stranger = Entry("1", kind, {"name": name, "run": "of-another"}, "")
         with pytest.raises(EnvironmentBroken, match=r"conformance\.run=of-another"):
@@ -220,7 +228,7 @@ def test_only_what_the_run_made_is_removed(start: Start, engine: Engine) -> None
         # Gone, or never made.
         undo[kind](Entry("1", kind, {"name": f"{name}-never", "run": engine.run}, ""))
     assert container.exited() is None
-    containers.undo_container(Entry("1", "container", {"name": container.name, "run": engine.run}, ""))
+    run_containers.undo_container(Entry("1", "container", {"name": container.name, "run": engine.run}, ""))
     assert container.exited() == "it is gone"
 
 
@@ -230,4 +238,4 @@ def test_a_missing_image_is_named_and_not_pulled(engine: Engine) -> None:
     with pytest.raises(EnvironmentBroken) as raised:
         engine.start(Wanted(name="none", image=image))
     assert image in raised.value.expected
-    assert containers.absent(engine.client, [image, image]) == [image]
+    assert image_store.absent(engine.client, [image, image]) == [image]

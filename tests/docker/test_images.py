@@ -6,7 +6,10 @@ import secrets
 import tarfile
 from typing import TYPE_CHECKING
 
-from harness.adapters import containers, images
+from harness.adapters import (
+    image_store,
+    images,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +29,7 @@ def test_what_was_saved_can_be_loaded_again(
         with tarfile.open(archive) as packed:
             assert "manifest.json" in packed.getnames()
         docker_client.images.remove(name)
-        assert containers.absent(docker_client, [name, host_image]) == [name]
+        assert image_store.absent(docker_client, [name, host_image]) == [name]
         assert images.load(archive).count(name) == 1
         sizes = images.sizes(docker_client, [name, host_image])
         assert sizes[name] == sizes[host_image] is not None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 
-from harness.adapters import daemons, processes, simulators
+from harness.adapters import daemons, docker_engine, processes, simulators
 from harness.adapters.certificates import Authority, SigningKey, signing_key
 from harness.core.ledger import Ledger
 from harness.core.recording import Recorder, recording
@@ -270,3 +270,56 @@ def aws(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Itera
         yield made
     finally:
         daemons.stop_all(run, patience=2)
+
+
+class Strict:
+    """Has what a test gives it; anything else that is asked of it fails the test."""
+
+    def __init__(self, **parts: Any) -> None:
+        vars(self).update(parts)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # asked by pytest, of what a test is parametrized with
+            raise AttributeError(name)
+        pytest.fail(f"unexpected call of {name}")
+
+
+class Calls(list[Any]):
+    """Notes calls, and answers or raises what it was given, one after another; the last for ever."""
+
+    def __init__(self, *answers: Any) -> None:
+        super().__init__()
+        self.answers = list(answers)
+
+    def __call__(self, *positional: Any, **named: Any) -> Any:
+        self.append((positional, named))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def strict() -> type[Strict]:
+    """Makes something that has what a test gives it, and nothing else."""
+    return Strict
+
+
+@pytest.fixture
+def calls() -> type[Calls]:
+    """Makes a function that notes its calls."""
+    return Calls
+
+
+@pytest.fixture
+def engine_is(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Strict]:
+    """Makes `connect` find a Docker engine of these parts."""
+
+    def engine_is(**parts: Any) -> Strict:
+        client = Strict(ping=Calls(True), close=Calls(None), **{"api": Strict(), **parts})
+        monkeypatch.setattr(docker_engine.docker, "from_env", lambda **_: client)
+        # Else it would look for a real engine first.
+        monkeypatch.setattr(docker_engine, "_knock", lambda _where: None)
+        return client
+
+    return engine_is

@@ -401,6 +401,51 @@ class TestRefused:
             agent.refused()
 
 
+class TestOutUntil:
+    """An agent that is kept out until something is mended."""
+
+    @pytest.fixture(autouse=True)
+    def kept_out(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It tells of trouble at each look, and joins as soon as it is mended."""
+        world.servers, world.events, world.keys = [], [], {}
+        lines: list[str] = []
+
+        def told(method: str, path: str) -> str:
+            if world.agent_log or not lines:
+                lines.append(f"ERRO [PROC:1] attempt {len(lines)} failed")
+            return "\n".join(lines)
+
+        monkeypatch.setattr(world, "text", told)
+
+    def let_in(self, world: World) -> None:
+        world.servers, world.events, world.keys = [server(HOST)], [*world.events, join()], dict(KEYS)
+
+    def test_it_stays_out_and_joins_when_mended(self, agent: Agent, world: World, patient: None) -> None:
+        assert agent.out_until(lambda: self.let_in(world)) == []
+
+    def test_a_join_during_the_watch_is_red(self, agent: Agent, world: World, patient: None) -> None:
+        world.on_join_query = lambda: world.events.append(join())
+        with pytest.raises(NotObserved, match=f"no instance.join with token {NAMES.token}"):
+            agent.out_until(lambda: self.let_in(world))
+
+    def test_a_join_as_another_role_counts_only_where_it_must_not_be(
+        self, agent: Agent, world: World, patient: None
+    ) -> None:
+        world.events.append(join(role="Instance"))
+        assert agent.out_until(lambda: self.let_in(world), roles={"Kube"}) == []
+        with pytest.raises(NotObserved):
+            agent.out_until(lambda: self.let_in(world))
+
+    def test_an_agent_that_does_not_try_again_is_not_out_for_good(self, agent: Agent, world: World) -> None:
+        world.agent_log = ""
+        with pytest.raises(NotObserved, match="the agent to try again"):
+            agent.out_until(lambda: self.let_in(world))
+
+    def test_where_mending_shows_no_join_either_nothing_is_known(self, agent: Agent, patient: None) -> None:
+        with pytest.raises(EnvironmentBroken, match="the control after it failed"):
+            agent.out_until(lambda: None)
+
+
 class TestRestart:
     """What shows that the successor of a deleted pod works."""
 

@@ -9,7 +9,9 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 
+import botocore.session
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from harness.adapters import daemons, direct
@@ -323,9 +325,8 @@ def test_a_partition_has_roles_of_its_own(account: Account) -> None:
 
 def test_a_node_has_an_identity_until_the_scenario_ends(aws: AWS, account: Account, clients: Clients) -> None:
     node = account.create_node()
-    assert node["AWS_EC2_METADATA_DISABLED"] == "false"
+    assert node["AWS_EC2_METADATA_DISABLED"] == "no"
     endpoint = node["AWS_EC2_METADATA_SERVICE_ENDPOINT"]
-    assert endpoint.startswith(f"http://{aws.addresses['metadata']}/")
     listed = f"{endpoint}latest/meta-data/iam/security-credentials/"
     with direct.opener().open(listed, timeout=5) as answer:
         assert answer.read().decode() == account.names.node_role
@@ -333,6 +334,58 @@ def test_a_node_has_an_identity_until_the_scenario_ends(aws: AWS, account: Accou
     with pytest.raises(HTTPError, match="404"):
         direct.opener().open(listed, timeout=5)
     assert account.names.node_role not in roles(clients)
+
+
+def test_a_node_can_keep_its_identity_from_pods(account: Account) -> None:
+    endpoint = account.create_node(for_pods=False)["AWS_EC2_METADATA_SERVICE_ENDPOINT"]
+    with pytest.raises(HTTPError, match="404"):
+        direct.opener().open(f"{endpoint}latest/meta-data/iam/security-credentials/", timeout=5)
+    account.undo()
+
+
+def test_it_is_known_whom_aws_took_for_the_node(aws: AWS, account: Account) -> None:
+    endpoint = account.create_node()["AWS_EC2_METADATA_SERVICE_ENDPOINT"]
+    assert account.told_of_node() == []
+    path = f"latest/meta-data/iam/security-credentials/{account.names.node_role}"
+    with direct.opener().open(endpoint + path, timeout=5) as answer:
+        found = json.loads(answer.read())
+    assert account.told_of_node() == []
+    session = botocore.session.Session()
+    session.set_credentials(found["AccessKeyId"], found["SecretAccessKey"], found["Token"])
+    config = Config(proxies={"https": f"http://{aws.addresses['proxy']}"})
+    sts: Any = session.create_client(
+        "sts", region_name="eu-west-1", config=config, verify=str(aws.authority.pair.certificate)
+    )
+    sts.get_caller_identity()
+    assert account.told_of_node() == [account.names.node_role]
+    account.undo()
+
+
+def test_the_key_of_a_user_is_given_as_programs_read_it(aws: AWS, account: Account) -> None:
+    assert account.keys_of_a_user() == {
+        "AWS_ACCESS_KEY_ID": aws.key_id,
+        "AWS_SECRET_ACCESS_KEY": aws.secret,
+    }
+
+
+def test_a_role_can_have_a_path(aws: AWS, account: Account) -> None:
+    arn = account.create_role(path="/teams/one/")
+    assert arn == f"arn:aws:iam::{aws.account_id}:role/teams/one/{account.names.role}"
+    account.undo()
+    assert not account.has_role()
+
+
+def test_what_is_cut_gets_no_answer_until_it_is_calm(account: Account, gateway: Gateway) -> None:
+    account.cut("GetCallerIdentity")
+    role = account.names.role
+    assert gateway.call("GET", "/roles")["roles"][role]["cut"] == "GetCallerIdentity"
+    account.calm()
+    assert gateway.call("GET", "/roles")["roles"][role] == {
+        "deny": None,
+        "delay": 0,
+        "clock_shift": 0,
+        "cut": "",
+    }
 
 
 def test_a_cluster_without_issuer_goes_with_the_scenario(account: Account, clients: Clients) -> None:

@@ -141,6 +141,10 @@ class TestValues:
         values = helm_command._values(("a.z=3", "c=text", "a.x=9"), (first, second, empty))
         assert values == {"a": {"x": 9, "y": 2, "z": 3}, "b": [3], "c": "text"}
 
+    def test_several_settings_are_of_one_item_of_a_list(self) -> None:
+        values = helm_command._values(("e[0].name=A", "e[0].value=b", r"roles=kube\,app"), ())
+        assert values == {"e": [{"name": "A", "value": "b"}], "roles": "kube,app"}
+
     def test_settings_are_read_as_helm_reads_them(self) -> None:
         values = helm_command._values(
             (r"roles=kube\,app\,discovery", "serviceAccount.create=false", "joinParams.method=iam"), ()

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.adapters import containers, kind_cluster, kind_disruption, teleport_container
+from harness.adapters import (
+    containers,
+    docker_engine,
+    kind_cluster,
+    kind_disruption,
+    teleport_container,
+)
 from harness.adapters.kind_disruption import KindDisruption
 from harness.adapters.kubernetes_api import MERGE, RefusedError
 from harness.core.errors import EnvironmentBroken, NotObserved, TransientOracleError
@@ -109,7 +115,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         made.happened.append(f"{container.name} answers")
         return "13.0.0"
 
-    monkeypatch.setattr(containers, "connect", Client)
+    monkeypatch.setattr(docker_engine, "connect", Client)
     monkeypatch.setattr(containers, "Container", Container)
     monkeypatch.setattr(kind_cluster, "isolate", lambda name: made.happened.append(f"isolate {name}"))
     monkeypatch.setattr(teleport_container, "wait_until_answering", answering)

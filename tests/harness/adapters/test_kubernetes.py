@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from harness.adapters import kubernetes
 from harness.adapters.kubernetes import Cluster, end_of_lines, read_json_lines
+from harness.adapters.kubernetes_api import KubernetesAPI
 from harness.core.errors import EnvironmentBroken, NotObserved, Withheld
 from harness.scenario import Names
 
@@ -50,6 +51,12 @@ class API:
 
     def apply(self, manifest: Any) -> None:
         self.sent.append(("APPLY", manifest["kind"], manifest))
+
+    def delete(self, path: str) -> None:
+        self.sent.append(("DELETE", path, None))
+
+    def collection(self, manifest: Any) -> str:
+        return KubernetesAPI.collection(cast("Any", self), manifest)
 
     def impersonating(self, user: str, path: str) -> str:
         self.shown += 1
@@ -108,6 +115,11 @@ class TestObjects:
             "eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"
         }
         assert api.sent[1][2]["metadata"]["namespace"] == NAMES.namespace
+
+    def test_what_is_deleted_is_of_the_scenarios_namespace(self, api: API, log: Path) -> None:
+        cluster(api, log).delete("RoleBinding", "teleport-agent")
+        path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMES.namespace}/rolebindings/teleport-agent"
+        assert api.sent == [("DELETE", path, None)]
 
     def test_service_accounts_are_those_of_the_namespace(
         self, api: API, log: Path, evidence: Evidence

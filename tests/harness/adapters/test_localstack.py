@@ -13,8 +13,12 @@ import docker.errors
 import pytest
 import testcontainers.core.docker_client
 
-from harness.adapters import containers, localstack
-from harness.adapters.containers import LABEL
+from harness.adapters import (
+    containers,
+    docker_engine,
+    localstack,
+)
+from harness.adapters.docker_engine import LABEL
 from harness.core.errors import EnvironmentBroken, TransientOracleError
 from harness.core.images import LOCALSTACK
 from harness.core.ledger import Ledger
@@ -159,7 +163,7 @@ def fake(
     made = Fake(serve(emulator.answer).address)
     monkeypatch.setattr(docker, "from_env", lambda **_: made)
     # Else it would look for a real engine first.
-    monkeypatch.setattr(containers, "_knock", lambda _where: None)
+    monkeypatch.setattr(docker_engine, "_knock", lambda _where: None)
     monkeypatch.setattr(
         testcontainers.core.docker_client, "get_docker_host", lambda: "unix:///elsewhere.sock"
     )

@@ -46,12 +46,12 @@ def test_programs_are_looked_for_where_images_have_them(
         asked.append(path)
         return path.startswith("/usr/bin/")
 
-    monkeypatch.setattr(teleport_container.containers, "copy_out", copy_out)
+    monkeypatch.setattr(teleport_container.image_store, "copy_out", copy_out)
     assert teleport_container.clients(ENGINE, "an-image", tmp_path / "made") == tmp_path / "made"
     assert asked == ["/usr/local/bin/tsh", "/usr/bin/tsh", "/usr/local/bin/tctl", "/usr/bin/tctl"]
 
 
 def test_an_image_without_tsh_is_not_teleports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teleport_container.containers, "copy_out", lambda *_, **__: False)
+    monkeypatch.setattr(teleport_container.image_store, "copy_out", lambda *_, **__: False)
     with pytest.raises(EnvironmentBroken, match="the program tsh in the image nginx:1"):
         teleport_container.clients(ENGINE, "nginx:1", tmp_path / "made")

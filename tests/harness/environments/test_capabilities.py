@@ -21,10 +21,21 @@ def test_commands_run_where_what_is_before_the_kubelet_speaks_spdy_or_websockets
     teleport: Path | None, control_plane: Path | None, *, runs_commands: bool
 ) -> None:
     seen = capabilities(Given(teleport=teleport, control_plane=control_plane, chart=None))
-    assert seen - CAPABILITIES == ({"exec"} if runs_commands else set())
+    assert seen - CAPABILITIES - {"pod-security"} == ({"exec"} if runs_commands else set())
     assert seen >= CAPABILITIES
+
+
+@pytest.mark.parametrize(("control_plane", "admits"), [(None, False), (REAL, True)])
+def test_pod_security_is_the_real_api_servers(control_plane: Path | None, *, admits: bool) -> None:
+    seen = capabilities(Given(teleport=None, control_plane=control_plane, chart=None))
+    assert ("pod-security" in seen) is admits
 
 
 def test_containers_are_stopped_and_started_and_nothing_of_a_lab_is() -> None:
     assert kind_provisioning.CAPABILITIES >= CAPABILITIES
-    assert {"exec", "restart-node", "stop-teleport"} == kind_provisioning.CAPABILITIES - CAPABILITIES
+    assert {
+        "exec",
+        "pod-security",
+        "restart-node",
+        "stop-teleport",
+    } == kind_provisioning.CAPABILITIES - CAPABILITIES

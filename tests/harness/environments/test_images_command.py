@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 import docker.errors
 import pytest
 
-from harness.adapters import clients, containers, gateway_image, images
+from harness.adapters import (
+    clients,
+    docker_engine,
+    gateway_image,
+    images,
+)
 from harness.core.errors import EnvironmentBroken
 from harness.core.settings import Settings
 from harness.environments import images_command
@@ -67,7 +72,7 @@ def settings(tmp_path: Path) -> Settings:
 def engine(monkeypatch: pytest.MonkeyPatch) -> Any:
     def engine(*there: str, refuses: bool = False) -> Client:
         client = Client(Images(*there, refuses=refuses))
-        monkeypatch.setattr(containers, "connect", lambda: client)
+        monkeypatch.setattr(docker_engine, "connect", lambda: client)
         return client
 
     return engine

@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from harness.adapters import containers, daemons, kind_cluster
+from harness.adapters import (
+    daemons,
+    docker_engine,
+    kind_cluster,
+    run_containers,
+)
 from harness.adapters.kind_disruption import KindDisruption
 from harness.core.errors import EnvironmentBroken
 from harness.environments.kind import Kind
@@ -22,8 +27,8 @@ def isolated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
     """Which nodes were looked after, with their cluster's folder; everything runs."""
     seen: list[tuple[str, Path]] = []
     monkeypatch.setattr(daemons, "must_all_be_alive", lambda folder: None)
-    monkeypatch.setattr(containers, "must_all_be_alive", lambda run, cluster: None)
-    monkeypatch.setattr(containers, "connect", lambda: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(run_containers, "must_all_be_alive", lambda run, cluster: None)
+    monkeypatch.setattr(docker_engine, "connect", lambda: SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(kind_cluster, "keep_isolated", lambda node, folder: seen.append((node.name, folder)))
     monkeypatch.setattr(KindDisruption, "must_be_over", lambda _: None)
     return seen
@@ -48,7 +53,7 @@ def kind() -> Kind:
 def test_its_node_has_no_way_out_whoever_started_it_last(
     isolated: list[tuple[str, Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(containers, "identities", lambda run, cluster: dict(KNOWN))
+    monkeypatch.setattr(run_containers, "identities", lambda run, cluster: dict(KNOWN))
     kind().must_be_alive()
     assert isolated == [(NODE, Path("/run/k"))]
 
@@ -57,7 +62,7 @@ def test_its_node_has_no_way_out_whoever_started_it_last(
 def test_one_that_somebody_changed_is_refused(
     isolated: list[tuple[str, Path]], monkeypatch: pytest.MonkeyPatch, there: dict[str, str]
 ) -> None:
-    monkeypatch.setattr(containers, "identities", lambda run, cluster: there)
+    monkeypatch.setattr(run_containers, "identities", lambda run, cluster: there)
     with pytest.raises(EnvironmentBroken, match="down mine"):
         kind().must_be_alive()
     assert isolated == []
@@ -69,7 +74,7 @@ def test_one_in_which_a_killed_run_left_a_disruption_is_refused(
     def left(_: KindDisruption) -> None:
         raise EnvironmentBroken(expected="all well", seen="control-plane is cordoned", remedy="-")
 
-    monkeypatch.setattr(containers, "identities", lambda run, cluster: dict(KNOWN))
+    monkeypatch.setattr(run_containers, "identities", lambda run, cluster: dict(KNOWN))
     monkeypatch.setattr(KindDisruption, "must_be_over", left)
     with pytest.raises(EnvironmentBroken, match="cordoned"):
         kind().must_be_alive()

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.adapters import containers, images, kind_cluster, pod_identity_webhook
+from harness.adapters import (
+    image_store,
+    images,
+    kind_cluster,
+    pod_identity_webhook,
+    run_containers,
+)
 from harness.adapters.certificates import Authority
 from harness.adapters.kind_cluster import KindCluster
 from harness.adapters.teleport_server import Server
@@ -35,8 +41,8 @@ class FakeAPI:
 @pytest.fixture
 def provisioning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], KindProvisioning]:
     """Makes a kind environment's provisioning, short of everything that takes an engine."""
-    monkeypatch.setattr(containers, "identity", lambda client, image: f"digest of {image}")
-    monkeypatch.setattr(containers, "identities", lambda run, network: {})
+    monkeypatch.setattr(image_store, "identity", lambda client, image: f"digest of {image}")
+    monkeypatch.setattr(run_containers, "identities", lambda run, network: {})
 
     def make(webhook: str | None) -> KindProvisioning:
         options = {"env": "kind", "teleport": "13.0.0", "agent": "13.0.0", "chart": "chart"}

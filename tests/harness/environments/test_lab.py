@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock, call
@@ -10,7 +11,7 @@ import pytest
 
 from harness.core.errors import EnvironmentBroken, NotObserved
 from harness.core.redaction import redactor
-from harness.environment import Description
+from harness.environment import Component, Description
 from harness.environments import lab, state
 from harness.scenario import Names
 
@@ -47,7 +48,11 @@ def here(asked: Mock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lab.La
             run="a1b2c3",
             name="mine",
             description=Description(
-                name="lab", run="a1b2c3", components={}, capabilities=frozenset(), guide_edition="13"
+                name="lab",
+                run="a1b2c3",
+                components={"teleport": Component("teleport", "13.0.0", simulated=False)},
+                capabilities=frozenset(),
+                guide_edition="13",
             ),
             addresses=dict.fromkeys(addresses, "127.0.0.1:1"),
             account_id="123456789012",
@@ -129,6 +134,21 @@ def test_what_can_not_be_cleared_keeps_the_scenario_from_running(here: lab.Lab, 
     with pytest.raises(NotObserved, match="the namespace stays"), here.open("s", alone=True):
         ran = True
     assert not ran
+
+
+@pytest.mark.parametrize("simulated", [False, True])
+def test_somebody_else_speaks_the_language_of_the_teleport_at_hand(
+    here: lab.Lab, monkeypatch: pytest.MonkeyPatch, simulated: bool
+) -> None:
+    doors = {True: Mock(), False: Mock()}
+    monkeypatch.setattr(lab, "SimulatedDoor", doors[True])
+    monkeypatch.setattr(lab, "RealDoor", doors[False])
+    components = {"teleport": Component("teleport", "13.0.0", simulated=simulated)}
+    here.description = dataclasses.replace(here.description, components=components)
+    with here.open("some.scenario", alone=False):
+        pass
+    assert doors[simulated].called
+    assert not doors[not simulated].called
 
 
 def test_in_an_environment_that_has_died_nothing_is_done(here: lab.Lab, asked: Mock) -> None:

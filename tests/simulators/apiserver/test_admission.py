@@ -127,6 +127,19 @@ def test_a_pod_of_an_account_that_is_not_there_is_refused(admin: Any, namespace:
     )
 
 
+def test_a_pod_that_mounts_a_volume_that_it_has_not_is_refused(admin: Any, pods: str) -> None:
+    first = {"name": "f", "image": "i:1", "volumeMounts": [{"name": "data", "mountPath": "/d"}]}
+    spec = POD | {"initContainers": [first]}
+    body = {"metadata": {"name": "p"}, "spec": spec}
+    status, refused = admin.call("POST", pods, body)
+    assert (status, refused["reason"]) == (422, "Invalid")
+    assert refused["message"] == (
+        'Pod "p" is invalid: spec.initContainers[0].volumeMounts[0].name: Not found: "data"'
+    )
+    whole = body | {"spec": spec | {"volumes": [{"name": "data", "emptyDir": {}}]}}
+    assert admin.do("POST", pods, whole)["spec"]["initContainers"]
+
+
 def test_what_is_left_open_is_filled_in(admin: Any, pods: str) -> None:
     container = {
         "name": "c",

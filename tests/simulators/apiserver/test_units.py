@@ -179,6 +179,13 @@ def test_apply_merges_keyed_lists_and_drops_what_is_applied_no_more() -> None:
     assert "spec" not in live
 
 
+def test_apply_keeps_the_fields_of_what_was_an_empty_object() -> None:
+    live = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "s"}}
+    empty = apply.apply(live, {"metadata": {"annotations": {}}}, "m")
+    filled = apply.apply(empty, {"metadata": {"annotations": {"k": "v"}}}, "m")
+    assert filled["metadata"]["annotations"] == {"k": "v"}
+
+
 def test_protobuf_of_the_wire() -> None:
     """A Namespace as kubectl sends it, with the bytes written out."""
     meta = b"\x0a\x01n" + b"\x5a\x06\x0a\x01k\x12\x01v"

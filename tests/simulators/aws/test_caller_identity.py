@@ -39,7 +39,6 @@ def assert_denied(lab: Lab, answer: Response, code: str, role: str, reason: str 
         ("sts.us-east-1.amazonaws.com", "us-east-1"),
         ("sts.eu-west-1.amazonaws.com", "eu-west-1"),
         ("sts.amazonaws.com", "us-east-1"),
-        ("sts.cn-north-1.amazonaws.com.cn", "cn-north-1"),
     ],
 )
 def test_a_request_as_teleport_signs_it_is_answered_in_json(
@@ -181,6 +180,13 @@ def test_a_scope_of_another_region_is_denied(lab: Lab, session_role: Session, ho
     role, keys = session_role
     headers = lab.teleport_request(keys, host, region="eu-central-1")
     assert_denied(lab, send(lab, headers, host=host), "SignatureDoesNotMatch", role, "eu-central-1")
+
+
+def test_a_session_is_unknown_in_another_partition(lab: Lab, session_role: Session) -> None:
+    role, keys = session_role
+    host = "sts.cn-north-1.amazonaws.com.cn"
+    headers = lab.teleport_request(keys, host, region="cn-north-1")
+    assert_denied(lab, send(lab, headers, host=host), "InvalidClientTokenId", role, "a session of aws")
 
 
 def test_a_scope_of_another_service_is_denied(lab: Lab, session_role: Session) -> None:

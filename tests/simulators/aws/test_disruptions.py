@@ -10,7 +10,7 @@ import botocore.exceptions
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.simulators.aws.conftest import Lab
 
@@ -35,6 +35,7 @@ def test_a_denied_role_is_told_what_was_set(lab: Lab, disturbed: tuple[str, dict
         "deny": deny,
         "delay": 0,
         "clock_shift": 0,
+        "cut": "",
     }
     with pytest.raises(botocore.exceptions.ClientError, match=r"AccessDenied.*Said so"):
         lab.assume(role)
@@ -120,7 +121,29 @@ def test_roles_lists_what_is_in_force(lab: Lab, disturbed: tuple[str, dict[str, 
         "deny": None,
         "delay": 0,
         "clock_shift": -1.5,
+        "cut": "",
     }
+
+
+@pytest.mark.parametrize("action", ["AssumeRoleWithWebIdentity", "GetCallerIdentity"])
+def test_one_action_of_one_role_gets_no_answer(
+    lab: Lab, disturbed: tuple[str, dict[str, str], Any], action: str
+) -> None:
+    role, keys, disrupt = disturbed
+    other = lab.role()
+    disrupt(cut=action)
+    calls: dict[str, Callable[[], Any]] = {
+        "AssumeRoleWithWebIdentity": lambda: lab.assume(role),
+        "GetCallerIdentity": lambda: lab.client("sts", keys).get_caller_identity(),
+    }
+    with pytest.raises(botocore.exceptions.BotoCoreError):
+        calls.pop(action)()
+    record = lab.call(role)[-1]
+    assert (record["action"], record["verdict"]) == (action, "refused")
+    assert "through control" in record["reason"]
+    (answered,) = calls.values()
+    assert answered()
+    assert lab.client("sts", lab.session(other)).get_caller_identity()["Arn"]
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,26 @@ def test_an_sdk_finds_the_nodes_credentials(lab: Lab, node: tuple[str, str]) -> 
     assert (record["service"], record["verdict"]) == ("ec2metadata", "allowed")
 
 
+def test_each_node_answers_on_a_port_of_its_own(lab: Lab, node: tuple[str, str]) -> None:
+    _, endpoint = node
+    path = f"/node-identities/{lab.unique('node')}"
+    role = lab.role()
+    other = lab.control("PUT", path, {"role_arn": role, "region": "eu-west-1"}).json["endpoint"]
+    assert other != endpoint
+    listed = lab.send("GET", f"{other}/latest/meta-data/iam/security-credentials/")
+    assert listed.text == role.rpartition("/")[2]
+    lab.control("DELETE", path)
+
+
+def test_a_node_can_keep_its_identity_from_pods(lab: Lab) -> None:
+    path = f"/node-identities/{lab.unique('node')}"
+    asked = {"role_arn": lab.role(), "region": "eu-west-1", "for_pods": False}
+    endpoint = lab.control("PUT", path, asked).json["endpoint"]
+    assert lab.send("PUT", f"{endpoint}/latest/api/token", TTL).status == 404
+    assert lab.send("GET", f"{endpoint}/latest/meta-data/iam/security-credentials/").status == 404
+    assert lab.control("DELETE", path).status == 200
+
+
 @pytest.mark.parametrize("with_token", [True, False])
 def test_region_and_identity_document(lab: Lab, node: tuple[str, str], *, with_token: bool) -> None:
     _, endpoint = node

@@ -89,11 +89,12 @@ def test_token_is_replaced_without_a_word_and_lives_half_an_hour(
 
 def test_token_of_17_lives_for_ever(tmp_path: Path) -> None:
     from simulators.teleport import resources  # noqa: PLC0415  # one test speaks to it directly
+    from simulators.teleport.decisions import Decisions  # noqa: PLC0415  # the same
     from simulators.teleport.texts import Imitation  # noqa: PLC0415  # the same
 
     given = {"metadata": {"name": "t"}, "spec": {"roles": ["Kube"], "join_method": "token"}}
-    assert "expires" not in resources.token(given, Imitation(17))["metadata"]
-    assert "expires" in resources.token(given, Imitation(13))["metadata"]
+    assert "expires" not in resources.token(given, Imitation(17), Decisions())["metadata"]
+    assert "expires" in resources.token(given, Imitation(13), Decisions())["metadata"]
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,18 @@ def test_token_of_17_lives_for_ever(tmp_path: Path) -> None:
         ({"roles": ["Kubernetes"]}, "role Kubernetes is not registered"),
         ({"allow": [{}]}, 'allow rule for "ec2" join method must set "aws_account" or "aws_arn"'),
         ({"join_method": "magic"}, 'unknown join method "magic"'),
+        ({"join_method": "token"}, 'allow rules are not compatible with the "token" join method'),
+        (
+            {"join_method": None, "allow": [{"aws_account": "1", "aws_arn": "a"}]},
+            'the "ec2" join method does not support the "aws_arn" parameter',
+        ),
+        (
+            {"allow": [{"aws_account": 1}]},
+            (
+                "types.ProvisionTokenV2.Spec: types.ProvisionTokenSpecV2.Allow: []*types.TokenRule: "
+                'types.TokenRule.AWSAccount: ReadString: expects " or n, but found 1'
+            ),
+        ),
     ],
 )
 def test_token_that_is_refused(lab: Any, change: dict[str, Any], text: str) -> None:

@@ -1,4 +1,4 @@
 {{- /* Name under which the cluster is registered. */ -}}
 {{- define "cluster" -}}
-{{ required "kubeClusterName is required in chart values when kube role is enabled, see README" .Values.kubeClusterName }}
+{{ include "needed" (list "kubeClusterName is required in chart values when kube role is enabled, see README" .Values.kubeClusterName) }}
 {{- end -}}

@@ -1,0 +1,4 @@
+{{- /* Init containers mount the volume that the pod has. */ -}}
+{{- define "init-volume" -}}
+data
+{{- end -}}
