@@ -11,9 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import yaml
 from packaging.version import InvalidVersion, Version
 
+from harness.core.documents import read_yaml
 from harness.core.errors import ConformanceError, Withheld, WithheldCode
 from harness.failures.texts import Text, texts_of
 
@@ -59,7 +59,7 @@ class Failure:
 def _load(folder: Path) -> Mapping[str, Failure]:
     found: dict[str, Failure] = {}
     for file in sorted(folder.glob("*.yaml")):
-        rows: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))
+        rows: dict[str, dict[str, Any]] = read_yaml(file.read_text(encoding="utf-8"))
         for name, row in rows.items():
             if name in found or row["besides"] not in get_args(Besides):
                 raise ConformanceError(

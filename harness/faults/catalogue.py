@@ -12,8 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-
+from harness.core.documents import read_yaml
 from harness.core.errors import UsageError
 from harness.faults.misconfigurations import MISCONFIGURATIONS
 
@@ -79,13 +78,13 @@ FAULTS = tuple(
         unowned=row.get("unowned", ""),
         at=tuple(row.get("at", {}).items()),
     )
-    for component, rows in yaml.safe_load(CATALOGUE.read_text(encoding="utf-8")).items()
+    for component, rows in read_yaml(CATALOGUE.read_text(encoding="utf-8")).items()
     for name, row in rows.items()
 )
 """All of them, by simulator."""
 
 
-_ENTRIES = yaml.safe_load(CATALOGUE.with_name("otherwise.yaml").read_text(encoding="utf-8"))
+_ENTRIES = read_yaml(CATALOGUE.with_name("otherwise.yaml").read_text(encoding="utf-8"))
 
 
 def _pairs(entries: Mapping[str, Any]) -> Mapping[tuple[str, str], str]:

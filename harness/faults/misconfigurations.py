@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from harness.core.documents import read_yaml
 from harness.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class Misconfiguration:
 
 
 def _read() -> dict[str, Misconfiguration]:
-    document: dict[str, dict[str, Any]] = yaml.safe_load(
+    document: dict[str, dict[str, Any]] = read_yaml(
         Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
     )
     return {

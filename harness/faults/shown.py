@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from harness.core.documents import read_yaml
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -51,7 +53,7 @@ def merged(text: str, new: Sequence[dict[str, Any]]) -> str:
         new: What to note.
     """
     head = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
-    known = {tuple(one[name] for name in SAME): one for one in (yaml.safe_load(text) or [])}
+    known = {tuple(one[name] for name in SAME): one for one in (read_yaml(text) or [])}
     for one in new:
         known[tuple(one[name] for name in SAME)] = one
     listed = yaml.safe_dump(list(known.values()), sort_keys=False, default_flow_style=None, width=110)

@@ -6,8 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
+from harness.core.documents import read_yaml
 from harness.core.errors import ConformanceError
 
 
@@ -53,7 +52,7 @@ class Claim:
 def _load(text: str) -> Mapping[str, Claim]:
     """Read the claims from YAML; an unknown field or a repeated id raises."""
     claims: dict[str, Claim] = {}
-    for group in yaml.safe_load(text):
+    for group in read_yaml(text):
         for claim_id, fields in group["claims"].items():
             if claim_id in claims:
                 raise ConformanceError(

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from harness.core.documents import read_yaml
 from harness.core.errors import ConformanceError
 from harness.core.verdicts import claim_verdict
 from harness.guide.claims import CLAIMS, Claim
@@ -168,7 +167,7 @@ def load_shown_red(path: Path = SHOWN_RED) -> tuple[ShownRed, ...]:
         ConformanceError: a row is not of that form, or of an unknown environment.
     """
     rows = []
-    for row in yaml.safe_load(path.read_text(encoding="utf-8")):
+    for row in read_yaml(path.read_text(encoding="utf-8")):
         try:
             shown = ShownRed(**{**row, "claims": tuple(row["claims"]), "day": str(row["day"])})
         except (KeyError, TypeError) as error:

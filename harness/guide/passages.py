@@ -10,8 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
-
+from harness.core.documents import read_yaml
 from harness.core.errors import ConformanceError
 from harness.guide.claims import claim_with
 from harness.guide.reading import read
@@ -104,7 +103,7 @@ def passages(edition: str) -> tuple[Passage | Block, ...]:
     if not path.exists():
         return ()
     found: list[Passage | Block] = []
-    for group in yaml.safe_load(path.read_text(encoding="utf-8")):
+    for group in read_yaml(path.read_text(encoding="utf-8")):
         for row in group["passages"]:
             block = row.get("block")
             found.append(Block(block) if block else _passage(group["section"], row))
