@@ -37,6 +37,9 @@ GITHUB_HOST = "github.com"
 CHINA = "cn-north-1"
 """Region of the other partition that step 1 speaks of."""
 
+NEWER_REGION = "ap-southeast-5"
+"""Region that Teleport 12 and 13 do not know (failure region-new)."""
+
 
 def host_names(region: str, issuer: str) -> list[str]:
     """Host names that lead to the gateway on the run's network, none of which may ever lead to the real one.
@@ -48,7 +51,7 @@ def host_names(region: str, issuer: str) -> list[str]:
     names = [
         "sts.amazonaws.com",
         # Where the global endpoint lies, which SDKs take for their default region.
-        *(f"sts.{each}.amazonaws.com" for each in ("us-east-1", region)),
+        *(f"sts.{each}.amazonaws.com" for each in ("us-east-1", region, NEWER_REGION)),
         "iam.amazonaws.com",
         f"eks.{region}.amazonaws.com",
         *(f"{service}.{CHINA}.amazonaws.com.cn" for service in ("sts", "iam")),

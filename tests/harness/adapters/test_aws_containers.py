@@ -156,6 +156,7 @@ def test_no_name_of_aws_that_a_scenario_uses_leads_elsewhere(start: Any) -> None
         "sts.amazonaws.com",
         "sts.us-east-1.amazonaws.com",
         "sts.eu-west-1.amazonaws.com",
+        "sts.ap-southeast-5.amazonaws.com",
         "sts.cn-north-1.amazonaws.com.cn",
         "iam.amazonaws.com",
         "iam.cn-north-1.amazonaws.com.cn",
