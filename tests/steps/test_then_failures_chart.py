@@ -162,3 +162,8 @@ def test_a_lost_identity_is_a_finding_about_the_real_product(world: Callable[...
     finally:
         current_findings.reset(token)
     assert [finding.of for finding in findings.noted] == ["product"]
+
+
+def test_of_a_version_whose_hook_nobody_watched_nothing_is_said(world: Callable[..., Scenario]) -> None:
+    with pytest.raises(Withheld, match="was not measured"):
+        chart.neighbours(world(teleport__version="13.9.9"), alike=True)
