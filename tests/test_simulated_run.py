@@ -86,7 +86,8 @@ def test_every_scenario_passes_and_nothing_of_the_product_was_tested(tmp_path: P
         components[part]["detail"].startswith("simulated by the suite")
         for part in ("teleport", "kubernetes", "chart", "kubelet", "aws")
     )
-    assert {text["provenance"] for text in report["environment"]["texts"]} == {"measured", "read", "inferred"}
+    known = {text["provenance"] for text in report["environment"]["texts"]}
+    assert {"measured"} <= known <= {"measured", "read", "inferred"}
     assert "texts of the simulated Teleport: " in completed.stdout
     for log, said in LOGS.items():
         first = (tmp_path / "report" / "environment" / log).read_text().splitlines()[0]
