@@ -262,8 +262,8 @@ def test_an_expired_watch_and_an_absent_api_are_survived(lab: Lab, make: type[Ma
     hidden = lab.pod(make.sh(FOREVER))
     with lab.api._lock:
         lab.api._remove(("pods", "default", before))  # nobody tells the kubelet
-    # A refused heartbeat is not enough, nor a refused watch: the client repeats that once by itself, and where it is let
-    # in then no list is made, and the deletion missed. A refused list becomes a list.
+    # A refused heartbeat is not enough, nor a refused watch: the client repeats that once by itself, and where it is
+    # let in then no list is made, and the deletion missed. A refused list becomes a list.
     lab.until(lambda: "/api/v1/pods" in lab.api.refused)
     lab.api.down = False
     lab.until(lambda: lab.ready(hidden))
