@@ -147,7 +147,9 @@ def _keeps_what_the_guide_makes(aws: AWS) -> None:
         account.trust(account.names.service_account)
     ]
     node = account.create_node()
-    assert node["AWS_EC2_METADATA_SERVICE_ENDPOINT"].startswith(f"http://{aws.addresses['metadata']}/")
+    # Each node has a port of its own (decision 13).
+    host = aws.addresses["metadata"].partition(":")[0]
+    assert node["AWS_EC2_METADATA_SERVICE_ENDPOINT"].startswith(f"http://{host}:")
     account.undo()
     assert not account.has_role()
 

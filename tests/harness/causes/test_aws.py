@@ -80,9 +80,10 @@ def test_keys_reach_the_pod_by_a_secret(world: Callable[..., Scenario]) -> None:
 
 def test_what_is_late_is_done_after_the_deployment(world: Callable[..., Scenario]) -> None:
     scenario: Any = world()
-    scenario.kubernetes.create_service_account.side_effect = lambda _: scenario.agent.install.assert_called()
+    scenario.kubernetes.create_service_account.side_effect = lambda _: scenario.agent.deployed.assert_called()
     course.deploy(scenario, failure_named("annotation-after-install"))
     scenario.kubernetes.create_service_account.assert_called_once()
+    scenario.agent.install.assert_called_once()
 
 
 def test_who_was_told_once_was_not_denied(world: Callable[..., Scenario]) -> None:
