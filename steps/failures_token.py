@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pytest_bdd import given, parsers, then, when
 
 from harness.causes import files, token
+from harness.failures.table import failure_with_cause
 
 if TYPE_CHECKING:
     from harness.environment import Completed
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @given(parsers.parse("a file in which {cause}"), target_fixture="failure")
 def file(cause: str) -> Failure:
-    return files.failure_of(cause)
+    return failure_with_cause(cause)
 
 
 @when("the resource is created from it", target_fixture="outcome")

@@ -93,7 +93,7 @@ class CanaryRole:
     after = before
 
 
-class Mended:
+class Mended(CanaryRole):
     """Control of "no join": the audit log works before, and mending what keeps the agent out lets it join."""
 
     def __init__(self, agent: Agent, teleport: Teleport, mend: Callable[[], None]) -> None:
@@ -104,22 +104,9 @@ class Mended:
             teleport: The scenario's Teleport.
             mend: Takes away what keeps it out.
         """
+        super().__init__(agent, teleport)
         self._agent = agent
-        self._teleport = teleport
         self._mend = mend
-
-    def before(self) -> None:
-        """Shows that the audit log has what this scenario just made."""
-        role = self._agent.names.access_role
-        self._teleport.create(
-            {"kind": "role", "version": "v5", "metadata": {"name": role}, "spec": {"allow": {}}}
-        )
-        eventually(
-            lambda: [event.get("name") for event in self._teleport.audit("role.created")],
-            lambda seen: role in seen,
-            expected="the audit log to show what this scenario makes",
-            within=SHOWN_SECONDS,
-        )
 
     def after(self) -> None:
         """Mends it, and shows the agent's join by the same query."""

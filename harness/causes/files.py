@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.causes import token, user
 from harness.core.errors import Withheld, WithheldCode
 from harness.core.findings import note
-from harness.failures.table import failure_with_cause, measured_text
+from harness.failures.table import measured_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,11 +28,6 @@ HALF_AN_HOUR = timedelta(minutes=30)
 
 LIVES_SHORT = frozenset({"12.0.0-alpha.2", "13.0.0-dev", "13.0.0-dev+simulated"})
 """Versions at which it was; later ones keep such a token for good, as far as is known (teleport #21133)."""
-
-
-def failure_of(cause: str) -> Failure:
-    """The failure that has to come of a file in which this is wrong."""
-    return failure_with_cause(cause)
 
 
 def create(scenario: Scenario, failure: Failure) -> Completed:
