@@ -237,6 +237,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         current_recorder.set(Recorder(item.evidence, item.record.id))
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Brings the evidence's index up to date last of all; one that cannot be written is this scenario's error."""
+    try:
+        return (yield)
+    finally:
+        if isinstance(item, ScenarioItem) and (recorder := current_recorder.get()):
+            recorder.flush()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

@@ -22,6 +22,7 @@ from harness.core.files import write_atomically
 from harness.core.redaction import redact
 
 INDEX = "index.json"
+_INDEX_SECONDS = 1.0
 
 
 class EvidenceEntry(TypedDict):
@@ -64,7 +65,8 @@ class Recorder:
 
     Polling would write hundreds of equal files, so a reading that equals the one before it of
     the same oracle and query (or the same command with the same outcome) only counts up in
-    `index.json`, which has count, first and last time of each file.
+    `index.json`, which has count, first and last time of each file. Counting alone is written at most
+    once a second, and by `flush`.
 
     Args:
         folder: Where the files go; made if it is not there. It must hold no evidence yet.
@@ -78,6 +80,7 @@ class Recorder:
     scenario: str
     _records: list[_Record] = field(default_factory=list, init=False, repr=False)
     _latest: dict[str, _Record] = field(default_factory=dict, init=False, repr=False)
+    _indexed: float = field(default=0.0, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -118,12 +121,19 @@ class Recorder:
         now, moment = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
         with self._lock:
             latest = self._latest.get(f"{kind} {clean_title}")  # the whole title, however long
-            if latest and latest.content == clean:
+            folded = latest is not None and latest.content == clean
+            if latest and folded:
                 latest.count, latest.last = latest.count + 1, now
                 total = latest.entry["seconds"] + seconds if kind == "command" else moment - latest.started
                 latest.entry["seconds"] = round(total, 3)
             else:
                 self._add(kind, clean_title, clean, now, moment, seconds)
+            if not folded or moment - self._indexed >= _INDEX_SECONDS:
+                self._write_index()
+
+    def flush(self) -> None:
+        """Bring the index up to date, once nothing is recorded any more."""
+        with self._lock:
             self._write_index()
 
     def _add(  # noqa: PLR0917 - the parts of one record, named where it is called
@@ -147,6 +157,7 @@ class Recorder:
     def _write_index(self) -> None:
         records = [record.indexed() for record in self._records]
         write_atomically(self.folder / INDEX, _json({"scenario": self.scenario, "records": records}))
+        self._indexed = time.monotonic()
 
 
 current_recorder: ContextVar[Recorder | None] = ContextVar("current_recorder", default=None)
@@ -164,6 +175,7 @@ def recording(recorder: Recorder) -> Iterator[Recorder]:
         yield recorder
     finally:
         current_recorder.reset(token)
+        recorder.flush()
 
 
 def record_command(

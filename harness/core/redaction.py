@@ -19,6 +19,8 @@ from harness.core import secret_shapes
 from harness.core.secret_shapes import MASK
 
 SHORTEST_SECRET = 6
+_SHORT = 300  # characters of a text that is remembered
+_MOST_REMEMBERED = 10_000
 
 _JSON_START = re.compile(r"^[ \t]*(?=[\[{])", re.MULTILINE)
 
@@ -28,6 +30,9 @@ class Redactor:
 
     def __init__(self) -> None:
         self._forms: list[str] = []
+        # What short texts became; the same keys and values come with every reading. Registering takes a new
+        # one, after the forms, so that nothing masked by fewer forms is ever found in it.
+        self._remembered: dict[str, str] = {}
 
     def register(self, secret: str | bytes) -> None:
         """Make a value known as secret: from now on it is masked in every text, in any encoding.
@@ -45,6 +50,7 @@ class Redactor:
             )
         # The longest first, or a part of one would be masked and the rest of it be left.
         self._forms = sorted({*self._forms, *_forms(data)}, key=lambda form: (-len(form), form))
+        self._remembered = {}
 
     @overload
     def redact(self, value: str) -> str: ...
@@ -67,6 +73,8 @@ class Redactor:
         return self._plain(value)
 
     def _plain(self, value: object) -> Any:
+        if type(value) is str:  # what most are
+            return self._text(value)
         if isinstance(value, bytes | bytearray):
             value = value.decode(errors="replace")
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -128,12 +136,23 @@ class Redactor:
         return value if isinstance(value, str) and secret_shapes.SIZE.match(value) else MASK
 
     def _known(self, text: str) -> str:
+        if not self._forms or len(text) < len(self._forms[-1]):
+            return text
         for form in self._forms:
-            text = text.replace(form, MASK)
+            if len(form) <= len(text):
+                text = text.replace(form, MASK)
         return text
 
     def _text(self, text: str) -> str:
-        return secret_shapes.mask_text(self._json_inside(self._known(text)))
+        remembered = self._remembered
+        if (masked := remembered.get(text)) is not None:
+            return masked
+        masked = secret_shapes.mask_text(self._json_inside(self._known(text)))
+        if len(text) <= _SHORT:
+            if len(remembered) >= _MOST_REMEMBERED:
+                remembered.clear()
+            remembered[text] = masked
+        return masked
 
     def _json_inside(self, text: str) -> str:
         """Documents in a text (all of it, one per line, after a warning) are masked as objects."""

@@ -136,8 +136,29 @@ def test_evidence_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "folder", "a")
     (tmp_path / "folder" / INDEX).unlink()
     (tmp_path / "folder").rmdir()
-    with recording.recording(recorder), pytest.raises(EnvironmentBroken, match="to write"):
+    with pytest.raises(EnvironmentBroken, match="to write"), recording.recording(recorder):
         record_oracle("pods", None, [])
+
+
+def test_counting_alone_is_written_once_a_second_and_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 100.0
+    monkeypatch.setattr(recording.time, "monotonic", lambda: clock)
+
+    def counted() -> int:
+        return json.loads((tmp_path / INDEX).read_text())["records"][0]["count"]
+
+    recorder = Recorder(tmp_path, "a")
+    with recording.recording(recorder):
+        for _ in range(3):
+            record_oracle("pods", None, [])
+        assert counted() == 1
+        clock += 1
+        record_oracle("pods", None, [])
+        assert counted() == 4
+        record_oracle("pods", None, [])
+    assert counted() == 5
 
 
 def test_several_threads_can_record(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from harness.core import redaction, secret_shapes
 from harness.core.redaction import Redactor
 
 SENTINEL = 's3nt/inel+"va<lue>&=é\\x'
@@ -321,3 +322,40 @@ def test_everything_becomes_what_json_knows(redactor: Redactor) -> None:
 )
 def test_long_texts_take_no_unreasonable_time(redactor: Redactor, text: str) -> None:
     assert redactor.redact(text) == text
+
+
+def test_a_text_seen_before_is_masked_once_its_secret_is_known(redactor: Redactor) -> None:
+    assert redactor.redact([PLAIN]) == [PLAIN]
+    redactor.register(PLAIN)
+    assert redactor.redact([PLAIN]) == [MASK]
+
+
+def test_many_texts_are_not_kept(redactor: Redactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_MOST_REMEMBERED", 2)
+    assert redactor.redact(["a", "b", "c", "d", "a"]) == ["a", "b", "c", "d", "a"]
+    assert len(redactor._remembered) <= 2
+
+
+def test_no_pattern_matches_what_is_not_searched_for_it() -> None:
+    texts = [changed for text in CHANNELS.values() for changed in (text, text.upper(), text.swapcase())]
+    texts += [
+        "tOKEN=abcdef",
+        "\u017fecret=abcdef",
+        "api\u212aey=abcdef",
+        private_key(),
+        encoded(private_key()),
+    ]
+    texts += [jwt.encode({"sub": "a" * 20}, "k" * 32), f"FwoG{'a' * 70}", "--my-token abcdef"]
+    seen: set[str] = set()
+    for text in texts:
+        for contained, pattern, _ in secret_shapes._SHAPES:
+            for match in pattern.finditer(text):
+                assert any(part in match[0].casefold() for part in contained), pattern.pattern
+                seen.add(pattern.pattern)
+        for part, pattern, _ in secret_shapes._NAMED_SHAPES:
+            for match in pattern.finditer(text):
+                assert part in match[0].casefold(), pattern.pattern
+                assert any(name in match[0].casefold() for name in secret_shapes._ENDING_CONTAINS)
+                seen.add(pattern.pattern)
+    shapes = (*secret_shapes._SHAPES, *secret_shapes._NAMED_SHAPES)
+    assert seen == {pattern.pattern for _, pattern, _ in shapes}
