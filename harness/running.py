@@ -264,6 +264,8 @@ def _carry_out(
     with environments.owned(settings, tell) as environment:
         try:
             outcome.written = environment.start()
+            if settings.keep == "never":
+                outcome.written = outcome.written.ending()
             outcome.setup_seconds = time.monotonic() - outcome.begun
             tell(f"environment {environment.name} is up after {outcome.setup_seconds:.1f} s")
             _check_real(settings, outcome.written)

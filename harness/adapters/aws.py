@@ -144,7 +144,15 @@ class Account:
     """`harness.environment.Account` over IAM's API and the gateway."""
 
     def __init__(  # each is another fact of the run
-        self, *, names: Names, account_id: str, region: str, issuer: str, clients: Clients, gateway: Gateway
+        self,
+        *,
+        names: Names,
+        account_id: str,
+        region: str,
+        issuer: str,
+        clients: Clients,
+        gateway: Gateway,
+        lasting: bool = True,
     ) -> None:
         """Binds an account to a scenario.
 
@@ -155,6 +163,7 @@ class Account:
             issuer: The cluster's OIDC issuer, with `https://`.
             clients: Clients of AWS.
             gateway: The gateway's control interface.
+            lasting: Whether the account, or these names in it, are used again after the scenario.
         """
         self.names = names
         self.account_id = account_id
@@ -162,6 +171,7 @@ class Account:
         self._issuer = issuer.removeprefix("https://")
         self._clients = clients
         self._gateway = gateway
+        self._lasting = lasting
         # The guide's commands make the first of them, too.
         self._roles = [names.role]
         self._made: list[str] = []
@@ -380,10 +390,15 @@ class Account:
         return session
 
     def undo(self) -> None:
-        """Ends all disruption and removes what the scenario made in the account."""
+        """Ends all disruption and removes what the scenario made in the account.
+
+        Its role and policy, which are nothing to others, go with the account where nobody will use it again.
+        """
         self._gateway.call("DELETE", f"/roles/{quote(self.names.role)}/disruption")
         while self._made:
             self._gateway.call("DELETE", self._made.pop())
+        if not self._lasting:
+            return
         iam = self._iam()
         self._detach(iam)
         for remove, arguments in (

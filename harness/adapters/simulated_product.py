@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import py_compile
 import shlex
 import shutil
 import sys
@@ -18,7 +19,7 @@ from harness.adapters.control_plane import (
     kubeconfig,
     running_version,
 )
-from harness.adapters.simulators import CLONE, START_SECONDS, Launcher, start_program
+from harness.adapters.simulators import CLIENT, CLONE, START_SECONDS, Launcher, start_program
 from harness.core.errors import EnvironmentBroken
 from harness.core.files import write_secret
 from harness.environment import SimulatedText
@@ -64,7 +65,9 @@ def start_launcher(
         folder.name, [*own, *arguments], env=env, cwd=CLONE, log=folder / "launcher.log", ledger=ledger
     )
     daemons.wait_until(ready.exists, daemon=daemon, what="the launcher ready", within=START_SECONDS)
-    return Launcher(socket)
+    client = folder / "client.pyc"
+    py_compile.compile(str(CLIENT), cfile=str(client), doraise=True)
+    return Launcher(socket, client)
 
 
 def stand_in_chart(folder: Path, major: str) -> Path:

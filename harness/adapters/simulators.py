@@ -45,13 +45,15 @@ class Launcher:
 
     Attributes:
         socket: Where it takes requests.
+        client: The thin client's program; compiled, it need not be each time.
     """
 
     socket: Path
+    client: Path = CLIENT
 
     def command(self, program: str, *arguments: str) -> list[str]:
         """The command line of a thin client that stands in for a fork of that program."""
-        return [sys.executable, "-I", "-S", str(CLIENT), str(self.socket), program, *arguments]
+        return [sys.executable, "-I", "-S", str(self.client), str(self.socket), program, *arguments]
 
 
 def network_environment(proxy: str, ca_file: Path) -> dict[str, str]:

@@ -36,6 +36,9 @@ SIGN_IN_SECONDS = 30.0
 GONE_SECONDS = 15.0
 """Budget for a removed resource to be gone; it is within a second."""
 
+COUNT_BY_NAME = frozenset({"token", "role", "user", "users"})
+"""Kinds of resources that are nothing to whoever does not name them."""
+
 LOGGED_SECONDS = 40.0
 """Budget for the Auth Service to log what comes of an agent's attempt: its tries are up to 13 s apart."""
 
@@ -52,6 +55,7 @@ class Teleport:
         ca_file: Path,
         tsh: Path,
         workstation: Mapping[str, str],
+        lasting: bool = True,
     ) -> None:
         """Binds a Teleport cluster to a scenario.
 
@@ -62,6 +66,7 @@ class Teleport:
             ca_file: The run's certificate authority.
             tsh: The program.
             workstation: Environment of the scenario's workstation, where sign-in leaves its profile.
+            lasting: Whether the cluster, or these names in it, are used again after the scenario.
         """
         self.names = names
         self.version = server.version
@@ -72,6 +77,7 @@ class Teleport:
         self._workstation = dict(workstation)
         self._home = Path(workstation["HOME"])
         self._password = ""
+        self._lasting = lasting
         self._roles: list[str] = []
         self._made: list[str] = []
         # Only what happens from now on concerns this scenario.
@@ -346,11 +352,16 @@ class Teleport:
     def undo(self) -> None:
         """Removes what the scenario made: users first, since a role in use can not be deleted.
 
+        What only counts for whoever has its name goes with the cluster where nobody will use it again: each
+        removal is a `tctl` of its own.
+
         Raises:
             EnvironmentBroken: Something could not be removed; the rest is.
         """
         made = sorted(dict.fromkeys(self._made), key=lambda made: not made.startswith("users/"))
         self._made.clear()
+        if not self._lasting:
+            made = [reference for reference in made if reference.partition("/")[0] not in COUNT_BY_NAME]
         with contextlib.ExitStack() as removing:
             for reference in reversed(made):
                 removing.callback(self.remove, reference)

@@ -155,6 +155,7 @@ class Lab:
             ca_file=made.path("ca"),
             tsh=made.path("teleport") / "tsh",
             workstation=env,
+            lasting=made.lasts or clear_first,
         )
         account = Account(
             names=names,
@@ -163,6 +164,7 @@ class Lab:
             issuer=made.issuer,
             clients=self._aws,
             gateway=self._gateway,
+            lasting=made.lasts or clear_first,
         )
         workstation = Workstation(
             names=names,

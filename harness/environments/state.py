@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class State:
         seconds: What provisioning took, part by part.
         administrator: Access key id of the account's administrator.
         identities: Container ids by name; empty in the lab.
+        lasts: Whether it may be used again, so that scenarios take back what only their own names refer to.
     """
 
     run: str
@@ -61,6 +62,7 @@ class State:
     seconds: dict[str, float]
     administrator: str
     identities: dict[str, str] = field(default_factory=dict)
+    lasts: bool = True
 
     @property
     def folder(self) -> Path:
@@ -79,6 +81,12 @@ class State:
         path = self.folder / STATE_FILE
         write_atomically(path, json.dumps(document, indent=1))
         return path
+
+    def ending(self) -> State:
+        """The same environment, from now on known to end with the run that started it; written down."""
+        made = replace(self, lasts=False)
+        made.write(read(self.folder / STATE_FILE)[1])
+        return made
 
 
 def read(path: Path) -> tuple[State, dict[str, str]]:

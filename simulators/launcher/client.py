@@ -1,7 +1,7 @@
 """`python -I -S client.py SOCKET PROGRAM [ARGUMENT …]`: asks the launcher for a program and stands in for it.
 
 Standard library only, and of it only what is written in C: this is what each call of a simulated `tsh` costs,
-and `signal` and `socket` would double it. The fork gets this process's standard streams, environment and working
+and `os`, `signal` and `socket` would double it. The fork gets this process's standard streams, environment and working
 directory; SIGTERM, SIGINT and SIGHUP are passed on; when this process is killed, the launcher kills the fork.
 
 Exit status: the fork's own; 128 plus the signal that ended it; 125 when the launcher could not be asked.
@@ -9,7 +9,7 @@ Exit status: the fork's own; 128 plus the signal that ended it; 125 when the lau
 
 import _signal  # type: ignore[import-not-found]  # part of CPython, without a stub
 import _socket
-import os
+import posix
 import sys
 
 FAILED = 125
@@ -25,11 +25,12 @@ def main(arguments: list[str]) -> int:
         arguments: Socket of the launcher, name of the program, its arguments.
     """
     connection = _socket.socket(_socket.AF_UNIX)
-    environment = [f"{name}={value}" for name, value in os.environ.items()]
-    # pathlib would cost more than all the rest.
-    here = os.getcwd()  # noqa: PTH109  # see above
-    parts = [here, str(len(arguments) - 1), *arguments[1:], *environment]
-    body = b"\0".join(os.fsencode(part) for part in parts)
+    environment = [name + b"=" + value for name, value in posix.environ.items()]
+    # As file names are decoded and encoded, which is how arguments come and what the launcher expects.
+    encoding = sys.getfilesystemencoding()
+    counted = (str(len(arguments) - 1), *arguments[1:])
+    words = [word.encode(encoding, "surrogateescape") for word in counted]
+    body = b"\0".join([posix.getcwdb(), *words, *environment])
     pending: list[int] = []
     for number in PASSED_ON:
         _signal.signal(number, lambda received, _: pending.append(received))
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> int:
 
     def pass_on(received: int, _: object) -> None:
         try:
-            os.kill(pid, received)
+            posix.kill(pid, received)
         except ProcessLookupError:
             pending.append(received)  # it has ended: its status is on the way
 
@@ -70,4 +71,4 @@ def line(connection: _socket.socket) -> bytes:
 
 if __name__ == "__main__":
     # Nothing is buffered here: the fork writes to the streams itself.
-    os._exit(main(sys.argv[1:]))
+    posix._exit(main(sys.argv[1:]))  # noqa: SLF001  # its public name is in os

@@ -231,6 +231,18 @@ def test_undoing_ends_the_disruption_and_removes_what_was_made(
     assert account.calls()[-1]["verdict"] == "allowed"
 
 
+def test_in_an_account_that_ends_only_the_disruption_is_undone(
+    aws: AWS, account: Account, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account, "_lasting", False)
+    account.create_role()
+    account.deny("not now")
+    account.undo()
+    assert account.names.role in roles(clients)
+    account.assume_role(aws.token(subject(account)))
+    assert account.calls()[-1]["verdict"] == "allowed"
+
+
 def test_undoing_nothing_is_fine(account: Account) -> None:
     account.undo()
 

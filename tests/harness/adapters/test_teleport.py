@@ -104,7 +104,7 @@ class Lab:
         self.env = env
         self.tsh = tsh
 
-    def attach(self) -> Teleport:
+    def attach(self, *, lasting: bool = True) -> Teleport:
         return Teleport(
             names=NAMES,
             server=self.server,
@@ -112,6 +112,7 @@ class Lab:
             ca_file=self.authority.pair.certificate,
             tsh=self.tsh,
             workstation=self.env,
+            lasting=lasting,
         )
 
     def create_user(self, password: str | None = None) -> Teleport:
@@ -396,6 +397,15 @@ class TestResources:
         ]
         made.undo()
         assert len(lab.tctl.asked) == 3
+
+    def test_what_counts_by_its_name_alone_goes_with_a_cluster_that_ends(self, lab: Lab) -> None:
+        made = lab.attach(lasting=False)
+        made.create_user([NAMES.access_role])
+        for kind in ("role", "token", "user", "github", "kube_server"):
+            made.create({"kind": kind, "metadata": {"name": "x"}})
+        lab.tctl.asked.clear()
+        made.undo()
+        assert [arguments for arguments, _ in lab.tctl.asked] == [("rm", "github/x"), ("rm", "kube_server/x")]
 
     def test_what_the_reader_makes_is_undone_and_what_was_refused_is_not(self, lab: Lab) -> None:
         made = lab.attach()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,6 +53,14 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> state.State:
 def test_what_was_written_is_read(written: state.State) -> None:
     path = written.write({"administrator": "sentinel-secret"})
     assert state.read(path) == (written, {"administrator": "sentinel-secret"})
+
+
+def test_an_environment_that_ends_with_its_run_says_so(written: state.State) -> None:
+    path = written.write({"administrator": "sentinel-secret"})
+    assert written.lasts
+    ending = written.ending()
+    assert ending == replace(written, lasts=False)
+    assert state.read(path) == (ending, {"administrator": "sentinel-secret"})
 
 
 def test_only_the_user_may_read_the_secrets(written: state.State) -> None:
