@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from harness.core import recording
@@ -36,6 +37,7 @@ AUTHORITY_KEY = "ca.pem"
 PULL_SECRET = "conformance-registry"  # noqa: S105  # its name
 """Secret of the harness's own with the credentials of a registry."""
 
+_WRITTEN_AS_IT_IS = re.compile(r"[\w.:@/-]+", re.ASCII)
 _AUTHORITY_FOLDER = "/etc/conformance"
 
 ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
@@ -256,7 +258,7 @@ class Cluster:
         if self._audit_log is None:
             raise Withheld("oracle-missing", "this environment has no audit log of the API server")
         found = []
-        for record in read_json_lines(self._audit_log, self._audit_from):
+        for record in read_json_lines(self._audit_log, self._audit_from, naming=user):
             impersonated = record.get("impersonatedUser", {})
             if user in {record.get("user", {}).get("username"), impersonated.get("username")}:
                 found.append(record)
@@ -352,8 +354,13 @@ def end_of_lines(path: Path) -> int:
     return path.read_bytes().rfind(b"\n") + 1
 
 
-def read_json_lines(path: Path, start: int = 0) -> list[dict[str, Any]]:
+def read_json_lines(path: Path, start: int = 0, *, naming: str = "") -> list[dict[str, Any]]:
     """Whole JSON lines of a growing file from a byte offset on; a last half line is left for later.
+
+    Args:
+        path: The file; none holds no lines.
+        start: Byte offset of the beginning of a line.
+        naming: Only lines with this text are wanted. The others, of all scenarios beside, are not even parsed.
 
     Raises:
         EnvironmentBroken: A whole line is not JSON.
@@ -364,8 +371,10 @@ def read_json_lines(path: Path, start: int = 0) -> list[dict[str, Any]]:
         stream.seek(start)
         data = stream.read()
     whole = data[: data.rfind(b"\n") + 1]
+    # Other characters than these may be written as something else in JSON.
+    sought = naming.encode() if _WRITTEN_AS_IT_IS.fullmatch(naming) else b""
     try:
-        return [json.loads(line) for line in whole.splitlines() if line.strip()]
+        return [json.loads(line) for line in whole.splitlines() if sought in line and line.strip()]
     except ValueError as error:
         raise EnvironmentBroken(
             expected=f"{path.name} to hold JSON lines",

@@ -329,7 +329,7 @@ class Teleport:
         start = self._audit_from if self._server.audit_log.resolve() == self._audit_file else 0
         found = [
             record
-            for record in read_json_lines(self._server.audit_log, start)
+            for record in read_json_lines(self._server.audit_log, start, naming=event)
             if record.get("event") == event
         ]
         recording.record_oracle("teleport-audit", event, found)

@@ -352,6 +352,14 @@ class TestLines:
         assert end_of_lines(file) == len('{"n": 1}\n\n{"n": 2}\n')
         assert read_json_lines(file, end_of_lines(file)) == []
 
+    @pytest.mark.parametrize("name", ["alice-1", "a\u00e9", 'a"b', "a<b"])
+    def test_only_lines_that_name_something(self, tmp_path: Path, name: str) -> None:
+        file = tmp_path / "log"
+        escaped = json.dumps({"user": name}).replace("<", "\\u003c")
+        file.write_text('{"user": "bob"}\n' + escaped + "\n")
+        assert {"user": name} in read_json_lines(file, naming=name)
+        assert read_json_lines(file, naming="alice-1") == ([{"user": name}] if name == "alice-1" else [])
+
     def test_a_whole_line_that_is_not_json_is_told(self, tmp_path: Path) -> None:
         file = tmp_path / "log"
         file.write_text('{"n": 1}\nnot JSON\n')
