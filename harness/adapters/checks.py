@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 CLONE = Path(__file__).parents[2]
 
 # Everything else of the caller's stays out: a credential, a cluster or an option for pytest in a variable
-# would make the checks say something else on every machine.
-_KEPT = ("PATH", "TMPDIR", "TERM", "NO_COLOR", "TZ", "CI")
+# would make the checks say something else on every machine. PIP_CERT is a path: without it nobody whose package
+# index has a certificate of its own could build the AWS gateway's image in the tests that need Docker.
+_KEPT = ("PATH", "TMPDIR", "TERM", "NO_COLOR", "TZ", "CI", "PIP_CERT")
 
 
 def run_checks(extra: Sequence[str], *, python: Path | None = None, clone: Path = CLONE) -> int:

@@ -37,7 +37,7 @@ AUTHORITY_KEY = "ca.pem"
 PULL_SECRET = "conformance-registry"  # noqa: S105  # its name
 """Secret of the harness's own with the credentials of a registry."""
 
-_WRITTEN_AS_IT_IS = re.compile(r"[\w.:@/-]+", re.ASCII)
+_WRITTEN_AS_IT_IS = re.compile(r"[\w.:@-]+", re.ASCII)
 _AUTHORITY_FOLDER = "/etc/conformance"
 
 ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"

@@ -87,11 +87,13 @@ def test_nothing_of_the_users_credentials_and_options_is_inherited(
         monkeypatch.setenv(name, "theirs")
     monkeypatch.setenv("HOME", "/theirs")
     monkeypatch.setenv("CI", "1")
+    monkeypatch.setenv("PIP_CERT", "/authority.pem")
     assert run_checks([], python=python, clone=tmp_path) == 0
     for name in ALL:
         variables = (tmp_path / f"{name}.variables").read_text()
         assert "theirs" not in variables
         assert "CI=1\n" in variables
+        assert "PIP_CERT=/authority.pem\n" in variables
 
 
 def test_the_checkers_of_this_environment_are_the_default() -> None:
