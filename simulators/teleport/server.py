@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
 import ssl
 from pathlib import Path
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from simulators.teleport.log import Log
     from simulators.teleport.texts import Imitation
 
-ADMINISTRATOR = "simulated-administrator.pem"
-"""File of the data folder: certificate, key and authority for `tctl` beside the Auth Service."""
+ADMINISTRATOR = "simulated-administrator.secret"
+"""File of the data folder, for `tctl` beside the Auth Service: whoever may read it is its administrator."""
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 async def run(
@@ -77,20 +80,22 @@ async def run(
         configuration.section("proxy_service").get("web_listen_addr"), "proxy_service.web_listen_addr"
     )
     for_kubernetes = _own_certificate(auth, f"kube.{auth.cluster}", f"*.{auth.cluster}")
+    secret = secrets.token_urlsafe(32)
     api = WebApi(
         auth,
         KubernetesProxy(auth),
         Connectors(auth, outbound),
         ping(configuration, imitation, f"{web_host}:{web_port}", decisions),
         for_kubernetes,
+        secret=secret,
     )
     # A client that goes away ends its request, so that a watch is given up.
     runner = web.AppRunner(api.application(), handler_cancellation=True, access_log=None)
     await runner.setup()
     try:
-        inner = _own_certificate(auth, host, "localhost")
-        await web.TCPSite(runner, host, port, ssl_context=inner, shutdown_timeout=0.5).start()
-        _write_administrator(auth, data)
+        # Without TLS, which would be half of what a call of `tctl` costs.
+        await web.TCPSite(runner, host, port, shutdown_timeout=0.5).start()
+        write_secret(data / ADMINISTRATOR, secret)
         log.inform("AUTH:1", f"Auth service {imitation.version}: is starting on {host}:{port}.")
         outer = _web_certificate(configuration, auth, for_kubernetes)
         await web.TCPSite(runner, web_host, web_port, ssl_context=outer, shutdown_timeout=0.5).start()
@@ -149,6 +154,8 @@ def _check(configuration: Configuration) -> None:
         raise ConfigurationError(f"auth_service.authentication: only {wanted} is simulated")
     if section.get("proxy_listener_mode", "multiplex") != "multiplex":
         raise ConfigurationError("auth_service.proxy_listener_mode: only multiplex is simulated")
+    if configuration.auth_address[0] not in LOOPBACK:
+        raise ConfigurationError("auth_service.listen_addr: only a loopback address is simulated")
     if section.get("tokens"):
         raise ConfigurationError("auth_service.tokens: static tokens are not simulated")
 
@@ -194,9 +201,3 @@ def _tls(auth: Auth, certificate: Path, key: Path) -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_OPTIONAL
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _write_administrator(auth: Auth, data: Path) -> None:
-    key = certificates.private_key()
-    certificate = auth.host_certificate(auth.host_id, "Admin", certificates.public_key(key))
-    write_secret(data / ADMINISTRATOR, certificate + key + auth.hosts.certificate)

@@ -205,6 +205,10 @@ def _parser() -> Parser:
 PARSER = _parser()
 """Made once, since a launcher forks whoever has imported this."""
 
+# What argparse makes of the first command lines, such as its regular expressions, is made for all of them too.
+for _words_of_one in (["get", "token/name", "--format", "json"], ["create", "-f", "file"], ["create"]):
+    PARSER.parse_args(_words_of_one)
+
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Read a command line.
@@ -256,14 +260,13 @@ def _service(config: str | None, environ: Mapping[str, str], cwd: Path) -> Servi
             host, port = read.auth_address
         except ConfigurationError as error:
             raise TeleportError("BadParameter", str(error)) from error
-        path = Path(read.data) / "simulated-administrator.pem"
+        path = Path(read.data) / "simulated-administrator.secret"
         try:
-            identity = path.read_text()
+            secret = path.read_text()
         except OSError as error:
-            message = f"expected the identity of the Auth Service's administrator in {path}: {error.strerror}"
+            message = f"expected the secret of the Auth Service's administrator in {path}: {error.strerror}"
             raise TeleportError("ConnectionProblem", message) from error
-        authority = identity[identity.rindex("-----BEGIN CERTIFICATE-----") :]
-        return Service(host, port, identity=identity, authority=authority, direct=True)
+        return Service(host, port, secret=secret)
     found = profile.current(environ, cwd)
     if found is None:
         raise TeleportError("BadParameter", "no profile provided and no current profile")

@@ -1,7 +1,8 @@
-"""What Auth and Proxy Service answer over HTTPS, on the Auth Service's address and on the proxy's web address.
+"""What Auth and Proxy Service answer: over HTTP on the Auth Service's address, over HTTPS on the proxy's web address.
 
 `/v1/webapi/…` and `/web/login` are Teleport's own. Everything below `/simulated/` stands for its gRPC interface, which
-only the programs of this package speak: `POST /simulated/METHOD` with JSON in and out.
+only the programs of this package speak: `POST /simulated/METHOD` with JSON in and out. On the proxy's address its
+callers are known by a client certificate, on the Auth Service's, of loopback, the administrator by a secret.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class WebApi:
         connectors: of identity providers.
         ping: what `/v1/webapi/ping` answers.
         for_kubernetes: tells the TLS settings that connections to `kube.HOST` get.
+        secret: of the administrator.
     """
 
     def __init__(
@@ -50,7 +52,11 @@ class WebApi:
         connectors: Connectors,
         ping: dict[str, Any],
         for_kubernetes: ssl.SSLContext,
+        *,
+        secret: str,
     ) -> None:
+        self._administrator = Identity(f"{auth.host_id}.{auth.cluster}", ("Admin",), cluster=auth.cluster)
+        self._authorization = f"Bearer {secret}".encode()
         self._auth = auth
         self._users = Users(auth)
         self._kubernetes = kubernetes
@@ -67,13 +73,17 @@ class WebApi:
     async def _dispatch(self, request: web.Request) -> web.StreamResponse:
         tls = request.transport.get_extra_info("ssl_object") if request.transport else None
         certificate = tls.getpeercert(binary_form=True) if tls else None
-        caller = identity_of(certificate) if certificate else None
+        caller = identity_of(certificate) if certificate else None if tls else self._by_secret(request)
         if tls and tls.context is self._for_kubernetes:
             return await self._kubernetes.handle(request, caller)
         try:
             return await self._answer(request, caller)
         except TeleportError as error:
             return _failed(error)
+
+    def _by_secret(self, request: web.Request) -> Identity | None:
+        given = request.headers.get("Authorization", "").encode()
+        return self._administrator if hmac.compare_digest(given, self._authorization) else None
 
     async def _answer(self, request: web.Request, caller: Identity | None) -> web.StreamResponse:
         match request.method, request.path:

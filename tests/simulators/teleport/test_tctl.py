@@ -217,11 +217,32 @@ def test_configuration_with_something_unknown(lab: Any, tmp_path: Path) -> None:
     assert "auth_service.proxy_listener_moed: this key is not simulated" in done.stderr
 
 
+def test_only_who_has_the_secret_is_the_administrator(lab: Any, tmp_path: Path) -> None:
+    path, data = tmp_path / "teleport.yaml", lab.configuration.parent / "data"
+    path.write_text(lab.configuration.read_text().replace(str(data), str(tmp_path)))
+    refused = lab.run("tctl", "-c", str(path), "status")
+    assert "expected the secret of the Auth Service's administrator" in refused.stderr
+    (tmp_path / "simulated-administrator.secret").write_text("another")
+    refused = lab.run("tctl", "-c", str(path), "status")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == error("access denied: expected a client certificate")
+
+
+def test_auth_service_listens_on_loopback_alone(lab: Any, tmp_path: Path) -> None:
+    path = tmp_path / "teleport.yaml"
+    path.write_text(
+        re.sub(r"listen_addr: 127.0.0.1:", "listen_addr: 0.0.0.0:", lab.configuration.read_text())
+    )
+    done = lab.spawn("teleport", "start", "-c", str(path))
+    assert done.returncode == 1
+    assert "auth_service.listen_addr: only a loopback address is simulated" in done.stderr
+
+
 def test_secrets_are_private_and_in_no_log(lab: Any, viewer: tuple[str, Path]) -> None:
     data = lab.configuration.parent / "data"
     private = [
         *data.glob("authorities/*.key"),
-        data / "simulated-administrator.pem",
+        data / "simulated-administrator.secret",
         data / "backend" / "state.json",
     ]
     private += [path for path in (viewer[1] / ".tsh" / "keys").rglob("*") if path.is_file()]
