@@ -1,9 +1,10 @@
-"""Processes of containers: started through the sandbox program, watched, signalled, and read."""
+"""Processes of containers: started through a small program, watched, signalled, and read."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import marshal
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from simulators.kubelet.objects import Isolation, Mount
 
 SANDBOX = Path(__file__).with_name("sandbox.py")
+BARE = Path(__file__).with_name("bare.py")
 LAST_OUTPUT_SECONDS = 1.0
 
 Output = Callable[[bytes], None]
@@ -36,7 +38,7 @@ class Command:
         argv: program and arguments.
         environment: all of it.
         cwd: working directory.
-        isolation: see the sandbox program.
+        isolation: mount-namespace or none.
         root: an empty folder, for mount-namespace.
         hostname: what the process sees as its host's name, for mount-namespace.
         mounts: for mount-namespace.
@@ -104,16 +106,19 @@ async def start(
     pipes = [os.pipe() for _ in outputs]
     ends = [end for _, end in pipes]
     spec = asdict(command) | {"parent": os.getpid(), "status": status_end, "stdin": stdin}
+    program, told = SANDBOX, json.dumps(spec).encode()
+    if command.isolation == "none":
+        program, told = BARE, marshal.dumps(spec)
     pump = asyncio.gather(*(_pump(pipe[0], taker) for pipe, taker in zip(pipes, outputs, strict=True)))
     try:
         with tempfile.TemporaryFile() as file:  # it has no name that others could open
-            file.write(json.dumps(spec).encode())
+            file.write(told)
             file.seek(0)
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-I",
                 "-S",
-                str(SANDBOX),
+                str(program),
                 env=command.environment,
                 stdin=file,
                 stdout=ends[0],

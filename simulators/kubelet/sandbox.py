@@ -1,20 +1,21 @@
-"""Start one process of a container: bound to the kubelet's life and, where asked, seeing its volumes.
+"""Start one process of a container: bound to the kubelet's life, and with its volumes mounted.
 
 This file is a program of its own and imports only the standard library, so that
 `python -I -S sandbox.py` starts in milliseconds. What to start is read from
 standard input as JSON (it may hold secrets, so it is never an argument):
 
-    isolation    "mount-namespace" or "none"
     parent       process id of the kubelet: the process dies when that one does
     status       file descriptor that takes one JSON object per line: {"pid": n}, {"error": text}
     stdin        file descriptor that becomes the program's standard input, or null for an empty one
     argv         program and arguments; the program is looked up in PATH
     environment  of the program; not taken from this process's own, to which Python adds LC_CTYPE
     cwd          working directory
-    root         empty folder on which the new root is built (mount-namespace)
+    root         empty folder on which the new root is built
     hostname     the name the process sees as its host's
     mounts       [{"source", "target", "read_only"}]
     enter        process id of a container to join instead of building a new root, or null
+
+Where nothing is isolated, bare.py takes its place.
 
 In a mount namespace the process gets a new root, held in memory: what the host has at its
 top level is bound there, and a folder of the host that has to hold a mount point which the
@@ -302,11 +303,7 @@ def main() -> None:
     report: int = spec["status"]
     os.set_inheritable(report, False)
     try:
-        if spec["isolation"] == "mount-namespace":
-            isolate(spec, report)
-        else:
-            die_with_kubelet(spec["parent"])
-            os.write(report, json.dumps({"pid": os.getpid()}).encode() + b"\n")
+        isolate(spec, report)
         become(spec)
     except NotAllowedError as error:
         text = NOT_ALLOWED.format(seen=error)

@@ -156,7 +156,6 @@ def test_an_ordinary_user_can_do_it_too() -> None:
         (folder / "volume/file").write_text("seen")
         status, status_end = os.pipe()
         spec = {
-            "isolation": "mount-namespace",
             "parent": os.getpid(),
             "status": status_end,
             "argv": ["sh", "-c", "cat /etc/lab-example/file; id -u; test ! -w /etc/lab-example"],
