@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -36,10 +37,16 @@ def mounted(path: str, environ: Mapping[str, str]) -> Path:
         path: as the program knows it.
         environ: with CONFORMANCE_MOUNTS where there is no mount namespace.
     """
-    places: dict[str, str] = json.loads(environ.get(MOUNTS, "{}"))
-    wanted = PurePosixPath(path)
-    # The longest mount path wins: one may lie within another.
-    for target in sorted(places, key=len, reverse=True):
-        if wanted.is_relative_to(target):
-            return Path(places[target]) / wanted.relative_to(target)
+    wanted = f"{PurePosixPath(path)}/"
+    for target, place in _places(environ.get(MOUNTS, "{}")):
+        if wanted.startswith(target):
+            return Path(place, wanted.removeprefix(target))
     return Path(path)
+
+
+@lru_cache(maxsize=8)
+def _places(text: str) -> list[tuple[str, str]]:
+    """Mount paths, each with a slash at its end, and their folders: the longest first, since one may lie in another."""
+    places: dict[str, str] = json.loads(text)
+    targets = sorted(places, key=len, reverse=True)
+    return [(f"{PurePosixPath(target)}/".replace("//", "/"), places[target]) for target in targets]

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from simulators.teleport import configuration
-from simulators.teleport.command_line import commands, parser
+from simulators.teleport.command_line import Parser, commands, parser
 from simulators.teleport.errors import ConfigurationError, TeleportError, UsageError
 from simulators.teleport.files import mounted
 from simulators.teleport.log import Log
@@ -23,19 +23,27 @@ if TYPE_CHECKING:
 CONFIGURATION = "/etc/teleport.yaml"
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Read a command line.
-
-    Raises:
-        UsageError: something in it is not simulated.
-    """
+def _parser() -> Parser:
     top = parser("teleport")
     known = commands(top, "command", ["version", "start", "kube-state"])
     known["start"].add_argument("-c", "--config", default=CONFIGURATION)
     known["start"].add_argument("--diag-addr")
     known["start"].add_argument("--insecure", action="store_true")
     commands(known["kube-state"], "action", ["delete"])
-    return top.parse_args(list(argv))
+    return top
+
+
+PARSER = _parser()
+"""Made once, since a launcher forks whoever has imported this."""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read a command line.
+
+    Raises:
+        UsageError: something in it is not simulated.
+    """
+    return PARSER.parse_args(list(argv))
 
 
 def main(

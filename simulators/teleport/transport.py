@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from simulators.teleport.files import mounted
@@ -26,10 +27,20 @@ def trust(environ: Mapping[str, str], *variables: str) -> ssl.SSLContext:
     Raises:
         OSError: the file is missing or no certificate.
     """
+    return ssl.create_default_context(cafile=_authorities(environ, *variables))
+
+
+def _authorities(environ: Mapping[str, str], *variables: str) -> str | None:
     for variable in variables or ("SSL_CERT_FILE",):
         if environ.get(variable):
-            return ssl.create_default_context(cafile=str(mounted(environ[variable], environ)))
-    return ssl.create_default_context()
+            return str(mounted(environ[variable], environ))
+    return None
+
+
+@lru_cache(maxsize=8)
+def _shared(authorities: str | None) -> ssl.SSLContext:
+    """Settings for all calls that trust a file and present nothing: as in Teleport, it is read once in a life."""
+    return ssl.create_default_context(cafile=authorities)
 
 
 @dataclass(frozen=True)
@@ -60,26 +71,24 @@ class Outbound:
         return {} if host in {name.strip() for name in spared.split(",")} else self.proxied
 
     def session(
-        self, seconds: float | None, *, identity: str = "", authority: str = "", verify: bool = True
+        self, seconds: float | None, *, identity: str = "", verify: bool = True
     ) -> aiohttp.ClientSession:
         """A client session.
 
         Args:
             seconds: each request may take; None for as long as it takes.
             identity: certificate and key of the caller, PEM.
-            authority: to trust in place of the environment's, PEM.
             verify: whether the other side's certificate counts.
         """
         import aiohttp  # noqa: PLC0415  # a third of a second that `tctl` and `tsh` need not wait
 
-        context = (
-            ssl.create_default_context(cadata=authority)
-            if authority
-            else trust(self.environ, *self.variables)
-        )
-        if not verify:
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        present(context, identity)
+        if verify and not identity:
+            context = _shared(_authorities(self.environ, *self.variables))
+        else:
+            context = trust(self.environ, *self.variables)
+            if not verify:
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            present(context, identity)
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context, limit=0),
             timeout=aiohttp.ClientTimeout(total=seconds),
