@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 from simulators.apiserver.defaults import decoded
 from simulators.apiserver.kinds import of
-from simulators.apiserver.objects import Object, Writer, random_suffix
+from simulators.apiserver.objects import Object, Writer, copied, random_suffix
 from simulators.apiserver.status import forbidden, invalid, not_found
 from simulators.apiserver.validation import check
 from simulators.apiserver.webhooks import Question, Webhooks
@@ -96,7 +95,7 @@ class Admission:
 
     def _with_account(self, resource: Resource, pod: Object) -> Object:
         """The pod with its service account's token, and what else the real server adds to each."""
-        pod = copy.deepcopy(pod)
+        pod = copied(pod)
         spec, meta = pod["spec"], pod["metadata"]
         name = spec.setdefault("serviceAccountName", "default")
         spec.setdefault("serviceAccount", name)

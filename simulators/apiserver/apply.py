@@ -5,11 +5,10 @@ Only appliers own fields here, other writers do not, and there are no conflicts:
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import TYPE_CHECKING, Any
 
-from simulators.apiserver.objects import timestamp
+from simulators.apiserver.objects import copied, timestamp
 from simulators.apiserver.patches import SETS, item_key
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def apply(live: Object, applied: Object, manager: str) -> Object:
     entries = [e for e in live["metadata"].get("managedFields") or [] if e["operation"] == "Apply"]
     owned = {e["manager"]: set(_parsed(e["fieldsV1"])) for e in entries}
     others = {name: paths for name, paths in owned.items() if name != manager}
-    result: Object = _merged(copy.deepcopy(live), wanted)
+    result: Object = _merged(copied(live), wanted)
     kept_by_others: set[Path] = set().union(*others.values()) if others else set()
     for path in sorted(owned.get(manager, set()) - mine - kept_by_others, key=len):
         # What was an empty object has fields now.

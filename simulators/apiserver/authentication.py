@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from simulators.apiserver.authorization import refusal
 from simulators.apiserver.decisions import Attributes
@@ -33,9 +37,9 @@ def authenticate(request: web.Request, tokens: Tokens) -> User:
         StatusError: there are credentials and they are not valid (401).
     """
     tls = request.transport.get_extra_info("ssl_object") if request.transport else None
-    certificate = tls.getpeercert() if tls else None
-    if tls and certificate:
-        return _of_certificate(certificate, tls.getpeercert(binary_form=True))
+    certificate = tls.getpeercert(binary_form=True) if tls else None
+    if certificate:
+        return _of_certificate(certificate)
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         return ANONYMOUS
@@ -45,18 +49,22 @@ def authenticate(request: web.Request, tokens: Tokens) -> User:
     return found
 
 
-def _of_certificate(certificate: dict[str, object], der: bytes) -> User:
-    names: dict[str, list[str]] = {}
-    subject = certificate.get("subject")
-    for attributes in subject if isinstance(subject, tuple) else ():
-        for key, value in attributes:
-            names.setdefault(key, []).append(value)
-    if not names.get("commonName"):
+@lru_cache(maxsize=256)
+def _of_certificate(certificate: bytes) -> User:
+    """The user that a certificate names; that its chain is good is the TLS layer's business.
+
+    Args:
+        certificate: DER.
+    """
+    subject = x509.load_der_x509_certificate(certificate).subject
+    names = [str(entry.value) for entry in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    if not names:
         raise unauthorized()
-    groups = (*names.get("organizationName", []), "system:authenticated")
-    fingerprint = hashlib.sha256(der).hexdigest()
+    organizations = subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    groups = (*(str(entry.value) for entry in organizations), "system:authenticated")
+    fingerprint = hashlib.sha256(certificate).hexdigest()
     extra = {"authentication.kubernetes.io/credential-id": [f"X509SHA256={fingerprint}"]}
-    return User(names["commonName"][0], groups, extra=extra)
+    return User(names[0], groups, extra=extra)
 
 
 def impersonate(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import Any
 
+from simulators.apiserver.objects import copied
 from simulators.apiserver.status import StatusError, bad_request
 
 MERGE_KEYS = {
@@ -124,7 +124,7 @@ def json_patch(target: Any, operations: Any) -> Any:
     """
     if not isinstance(operations, list):
         raise bad_request("a JSON patch is a list of operations")
-    result = copy.deepcopy(target)
+    result = copied(target)
     for operation in operations:
         try:
             result = _apply(result, operation)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from simulators.apiserver import apply as server_side
 from simulators.apiserver.defaults import decoded, initial_status, job_identity
 from simulators.apiserver.kinds import RBAC, of
-from simulators.apiserver.objects import Object, random_suffix, timestamp
+from simulators.apiserver.objects import Object, random_suffix, timestamp, without_nulls
 from simulators.apiserver.status import (
     already_exists,
     bad_request,
@@ -115,7 +114,8 @@ class Registry:
             resource: of the object.
             namespace: of the object.
             name: of the object.
-            edit: gives the new form of a copy; its resourceVersion, if any, is the one it is based on.
+            edit: gives the new form, and leaves the old one as it is; its resourceVersion, if any, is the one that
+                it is based on.
             writer: who writes, and how.
             part: `status` to change the status alone, `finalize` for a namespace's finalizers.
 
@@ -123,7 +123,7 @@ class Registry:
             StatusError: there is none, it was changed meanwhile, or the change is refused.
         """
         old = self.get(resource, namespace, name)
-        new = self._updated(resource, old, edit(copy.deepcopy(old)), part)
+        new = self._updated(resource, old, edit(old), part)
         if not part:
             new = await self._admission.update(resource, new, old, writer)
             if self.store.get(resource, namespace, name) is not old:
@@ -146,13 +146,13 @@ class Registry:
         if (sent.get("uid") or before["uid"]) != before["uid"]:
             problem = f'Invalid value: "{sent["uid"]}": field is immutable'
             raise invalid(resource.kind, resource.group, name, field="metadata.uid", problem=problem)
-        if part == "status":
-            new = {**old, "status": new.get("status") or {}}
-        elif part == "finalize":
-            new = {**old, "spec": new.get("spec") or {}}
-        elif "status" in resource.subresources:
+        if part:
+            # The rest is as it was: it has been decoded before.
+            name_of_part = {"status": "status", "finalize": "spec"}[part]
+            return {**old, name_of_part: without_nulls(new.get(name_of_part) or {}), "metadata": dict(before)}
+        if "status" in resource.subresources:
             new = {**new, "status": old.get("status") or {}}
-        meta = dict(before) if part else dict(sent)
+        meta = dict(sent)
         meta |= {key: before[key] for key in ("name", "namespace", *_KEPT) if key in before}
         if "managedFields" in before:
             meta.setdefault("managedFields", before["managedFields"])

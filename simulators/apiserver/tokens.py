@@ -7,6 +7,7 @@ import hashlib
 import time
 import uuid
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import jwt
@@ -51,6 +52,7 @@ class Tokens:
         public = serialization.load_pem_public_key(config.public_key.read_bytes())
         if not isinstance(public, rsa.RSAPublicKey):
             raise ValueError(f"expected an RSA key in {config.public_key}, seen: {type(public).__name__}")  # noqa: TRY004 - a wrong file, not a wrong call
+        self._claims = lru_cache(maxsize=1024)(self._signed)
         self._private = private
         self._public = public
         der = self._public.public_bytes(
@@ -151,16 +153,8 @@ class Tokens:
         Args:
             token: as it came.
         """
-        unchecked = {"verify_exp": False, "verify_nbf": False, "verify_aud": False, "verify_iat": False}
         try:
-            claims = jwt.decode(
-                token,
-                self._public,
-                algorithms=["RS256"],
-                issuer=self._issuer,
-                # Times and audience are decisions of their own.
-                options=unchecked,  # type: ignore[arg-type]  # a TypedDict of these
-            )
+            claims = self._claims(token)
             claim, decide = claims[_CLAIM], self._decisions
             current = decide.token_unexpired(claims["nbf"], claims["exp"], time.time())
             if not current or not decide.audience_accepted(claims["aud"], self._own):
@@ -170,6 +164,23 @@ class Tokens:
             return _user(claim, str(claims["jti"]))
         except (jwt.InvalidTokenError, KeyError, TypeError, AttributeError):
             return None
+
+    def _signed(self, token: str) -> Object:
+        """The claims of a token of this issuer: what a token says and who signed it never change.
+
+        Raises:
+            jwt.InvalidTokenError: it is none.
+        """
+        unchecked = {"verify_exp": False, "verify_nbf": False, "verify_aud": False, "verify_iat": False}
+        claims: Object = jwt.decode(
+            token,
+            self._public,
+            algorithms=["RS256"],
+            issuer=self._issuer,
+            # Times and audience are decisions of their own.
+            options=unchecked,  # type: ignore[arg-type]  # a TypedDict of these
+        )
+        return claims
 
     def _alive(self, claim: Object) -> bool:
         namespace = claim["namespace"]

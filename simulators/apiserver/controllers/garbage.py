@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulators.apiserver.kinds import RESOURCES, Resource, of
+from simulators.apiserver.kinds import RESOURCES, of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from simulators.apiserver.controllers.loop import Key
     from simulators.apiserver.decisions import Decisions
@@ -38,8 +38,10 @@ class Garbage:
         """What the change may have left without owners."""
         meta = change.object["metadata"]
         if change.kind == "DELETED":
-            return [_key(resource, obj) for resource, obj in self._owned_by(meta["uid"])]
-        return [_key(change.resource, change.object)] if meta.get("ownerReferences") else []
+            owned = self._registry.store.owned_by(meta["uid"])
+            return [(resource.plural, namespace, name) for resource, namespace, name in owned]
+        key = (change.resource.plural, meta.get("namespace", ""), meta["name"])
+        return [key] if meta.get("ownerReferences") else []
 
     async def sync(self, key: Key) -> float | None:
         """Look at one object: is it garbage?"""
@@ -65,13 +67,3 @@ class Garbage:
             resource, namespace if resource.namespaced else "", reference["name"]
         )
         return owner is not None and owner["metadata"]["uid"] == reference["uid"]
-
-    def _owned_by(self, uid: str) -> Iterator[tuple[Resource, Object]]:
-        for resource in RESOURCES:
-            for obj in self._registry.store.find(resource):
-                if any(o["uid"] == uid for o in obj["metadata"].get("ownerReferences") or []):
-                    yield resource, obj
-
-
-def _key(resource: Resource, obj: Object) -> Key:
-    return resource.plural, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]

@@ -173,6 +173,8 @@ class StatefulSets:
             "collisionCount": 0,
         }
         kept = {key: value for key, value in status.items() if value or key in _ALWAYS}
+        if kept == found.get("status"):
+            return
         meta = found["metadata"]
         place = (meta["namespace"], meta["name"])
         await self._registry.change(_SETS, *place, lambda o: o | {"status": kept}, _WRITER, part="status")
