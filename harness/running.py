@@ -65,6 +65,8 @@ _INTERRUPTED = 2
 """What pytest ends with when its workers are stopped at the first failure."""
 PLAN_NAMES = ("plan.json", "plan-alone.json", "plan-together.json")
 LOGS_FOLDER = "environment"
+APART_FOLDER = "apart"
+APART_ADDITION = "scenarios that nothing may run beside had a second environment, made of the same"
 OWN = (REPORT_NAME, RESULTS_NAME, JUNIT_NAME, HTML_NAME, *PLAN_NAMES, EVIDENCE_FOLDER, LOGS_FOLDER)
 """Everything that a run leaves in the report folder; nothing else there is ever touched."""
 
@@ -269,15 +271,59 @@ def _carry_out(
             outcome.setup_seconds = time.monotonic() - outcome.begun
             tell(f"environment {environment.name} is up after {outcome.setup_seconds:.1f} s")
             _check_real(settings, outcome.written)
-            _scenarios(settings, chosen, folder, outcome)
+            if _set_apart(settings, chosen, outcome.written):
+                _side_by_side(settings, chosen, folder, outcome)
+            else:
+                _scenarios(settings, chosen, folder, outcome)
         finally:
             # A signal that comes now ends nothing sooner, and would leave something behind.
             _ignore_signals()
             _leave(settings, environment, chosen, folder=folder, outcome=outcome, tell=tell)
 
 
-def _scenarios(settings: Settings, chosen: Sequence[ScenarioRecord], folder: Path, outcome: Outcome) -> None:
-    """Runs the `@alone` scenarios one by one, then the others side by side."""
+def _set_apart(settings: Settings, chosen: Sequence[ScenarioRecord], written: state.State) -> bool:
+    """Whether `@alone` scenarios get an environment of their own, and the others need not wait for them.
+
+    Only where everything is simulated: a second one costs seconds there. One that is kept is a single one.
+    """
+    able = [record for record in chosen if set(record.needs) <= written.description.capabilities]
+    alone = sum(record.alone for record in able)
+    return (
+        settings.keep == "never"
+        and not settings.exit_first
+        and 0 < alone < len(able)
+        and _is_simulated(written)
+        and _workers(settings, written) > 1
+    )
+
+
+def _side_by_side(
+    settings: Settings, chosen: Sequence[ScenarioRecord], folder: Path, outcome: Outcome
+) -> None:
+    """Runs the `@alone` scenarios in an environment of their own, beside the others."""
+    with environments.owned(replace(settings, name=None), lambda _: None) as apart:
+        if written := outcome.written:
+            additions = (*written.description.additions, APART_ADDITION)
+            outcome.written = replace(written, description=replace(written.description, additions=additions))
+        try:
+            _scenarios(settings, chosen, folder, outcome, apart=apart.start().ending())
+        finally:
+            _ignore_signals()
+            try:
+                environments.keep_logs(apart.folder, folder / LOGS_FOLDER / APART_FOLDER)
+            finally:
+                outcome.leftovers += environments.described(apart.end())
+
+
+def _scenarios(
+    settings: Settings,
+    chosen: Sequence[ScenarioRecord],
+    folder: Path,
+    outcome: Outcome,
+    *,
+    apart: state.State | None = None,
+) -> None:
+    """Runs the `@alone` scenarios one by one, and the others side by side: after them, or beside them in `apart`."""
     written = outcome.written
     if written is None:
         return
@@ -290,41 +336,51 @@ def _scenarios(settings: Settings, chosen: Sequence[ScenarioRecord], folder: Pat
     first = 1
     alone = tuple(record.id for record in chosen if record.alone)
     together = tuple(record.id for record in chosen if not record.alone)
-    for ids, name, workers in (
-        (alone, PLAN_NAMES[1], 1),
-        (together, PLAN_NAMES[2], _workers(settings, written)),
+    phases: list[scenario_runner.Phase] = []
+    for ids, name, workers, environment in (
+        (alone, PLAN_NAMES[1], 1, apart or written),
+        (together, PLAN_NAMES[2], _workers(settings, written), written),
     ):
         if not ids:
             continue
         plan = Plan(ids, first=first, of=len(chosen), command=command)
         plan.write(folder / name)
-        status = scenario_runner.run(
-            run_arguments(workers=min(workers, len(ids)), exit_first=settings.exit_first),
-            run_id=written.run,
-            environment=written.folder / state.STATE_FILE,
-            plan=folder / name,
-            results=results,
-        )
         first += len(ids)
-        stopped = settings.exit_first and status in (1, _INTERRUPTED) and _some_failed(results)
-        # 0 and 1 are verdicts; anything else is pytest itself, or its environment, breaking.
-        if status not in (0, 1) and not stopped:
-            raise EnvironmentBroken(
-                expected="pytest to run the scenarios",
-                seen=f"it ended with status {status}",
-                remedy="see what it printed above",
+        arguments = run_arguments(workers=min(workers, len(ids)), exit_first=settings.exit_first)
+        phases.append(
+            scenario_runner.Phase(
+                arguments,
+                run_id=environment.run,
+                environment=environment.folder / state.STATE_FILE,
+                plan=folder / name,
+                results=results,
             )
-        if stopped:
-            outcome.not_run = Reason("exit-first", "a scenario failed, and --exit-first was given")
-            return
+        )
+    for beside in [phases] if apart else [[phase] for phase in phases]:
+        for status in scenario_runner.run(*beside):
+            stopped = settings.exit_first and status in (1, _INTERRUPTED) and _some_failed(results)
+            # 0 and 1 are verdicts; anything else is pytest itself, or its environment, breaking.
+            if status not in (0, 1) and not stopped:
+                raise EnvironmentBroken(
+                    expected="pytest to run the scenarios",
+                    seen=f"it ended with status {status}",
+                    remedy="see what it printed above",
+                )
+            if stopped:
+                outcome.not_run = Reason("exit-first", "a scenario failed, and --exit-first was given")
+                return
 
 
 def _workers(settings: Settings, written: state.State) -> int:
     """How many scenarios run at a time: more where all is simulated, since they wait more than they work."""
-    components = written.description.components
-    simulated = all(components[name].simulated for name in ("teleport", "kubernetes", "chart"))
     chosen = settings.source("workers") != DEFAULT_SOURCE
-    return SIMULATED_WORKERS if simulated and not chosen else settings.workers
+    return SIMULATED_WORKERS if _is_simulated(written) and not chosen else settings.workers
+
+
+def _is_simulated(written: state.State) -> bool:
+    """Whether Teleport, chart and Kubernetes are; AWS always is."""
+    components = written.description.components
+    return all(components[name].simulated for name in ("teleport", "kubernetes", "chart"))
 
 
 def _some_failed(results: Path) -> bool:
@@ -370,7 +426,7 @@ def _leave(
             name = environment.name
             tell(f"environment kept: ./conformance run --reuse {name}; ./conformance down {name}")
         else:
-            outcome.leftovers = environments.described(environment.end())
+            outcome.leftovers += environments.described(environment.end())
 
 
 def _all_passed(chosen: Sequence[ScenarioRecord], results: Path) -> bool:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,46 +23,69 @@ PATIENCE = 20.0
 """Seconds that pytest has to undo the running scenarios after a signal, before it is killed."""
 
 
-def run(arguments: Sequence[str], *, run_id: str, environment: Path, plan: Path, results: Path) -> int:
-    """Runs pytest over a plan; its lines go to this process's output.
+@dataclass(frozen=True)
+class Phase:
+    """One pytest over one plan.
 
-    Args:
+    Attributes:
         arguments: For pytest.
         run_id: The run's mark, so that clean-up finds pytest too.
         environment: `environment.json` to attach to.
         plan: The plan's file.
         results: File that finished scenarios are appended to.
+    """
+
+    arguments: Sequence[str]
+    run_id: str
+    environment: Path
+    plan: Path
+    results: Path
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Starts pytest; its lines go to this process's output."""
+        home = self.environment.parent / "homes" / "pytest"
+        home.mkdir(parents=True, exist_ok=True)
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "pytest", "-q", *self.arguments],
+            env={
+                **{name: os.environ[name] for name in KEPT if name in os.environ},
+                **base_environment(home, self.run_id),
+                # The scenarios' steps are compiled once, not in each worker.
+                "PYTHONPATH": str(CLONE),
+                "CONFORMANCE_ENVIRONMENT": str(self.environment),
+                "CONFORMANCE_PLAN": str(self.plan),
+                "CONFORMANCE_RESULTS": str(self.results),
+            },
+            cwd=CLONE,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
+def run(*phases: Phase) -> list[int]:
+    """Runs phases side by side, each in an environment of its own.
+
+    Args:
+        *phases: At least one.
 
     Returns:
-        pytest's exit status; negative for the signal that ended it.
+        pytest's exit status of each; negative for the signal that ended it.
     """
-    home = environment.parent / "homes" / "pytest"
-    home.mkdir(parents=True, exist_ok=True)
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "pytest", "-q", *arguments],
-        env={
-            **{name: os.environ[name] for name in KEPT if name in os.environ},
-            **base_environment(home, run_id),
-            # The scenarios' steps are compiled once, not in each worker.
-            "PYTHONPATH": str(CLONE),
-            "CONFORMANCE_ENVIRONMENT": str(environment),
-            "CONFORMANCE_PLAN": str(plan),
-            "CONFORMANCE_RESULTS": str(results),
-        },
-        cwd=CLONE,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    processes: list[subprocess.Popen[bytes]] = []
     try:
-        return process.wait()
+        for phase in phases:
+            processes.append(phase.start())  # noqa: PERF401  # those before one that does not start are ended
+        return [process.wait() for process in processes]
     except BaseException:
-        # Told first, so that the running scenarios are undone and reported.
-        process.terminate()
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        # All are told first, so that the running scenarios are undone and reported.
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
         raise
 
 

@@ -112,9 +112,9 @@ class LiveReporter:
 
     def _append(self, line: str) -> None:
         try:
-            with self._results.open("a", encoding="utf-8") as stream:
-                stream.write(line)
-                stream.flush()
+            # One write: another pytest of the run may append to the same file.
+            with self._results.open("ab", buffering=0) as stream:
+                stream.write(line.encode())
                 os.fsync(stream.fileno())
         except OSError as error:
             raise EnvironmentBroken(

@@ -14,7 +14,7 @@ from harness import cli, running
 from harness.adapters import daemons, processes, scenario_runner
 from harness.core.errors import EnvironmentBroken, UsageError
 from harness.core.waiting import eventually
-from harness.environment import Component, Description
+from harness.environment import Component, Description, SimulatedText
 from harness.environments import lab_provisioning, state
 
 PROGRAMS = ("teleport", "tctl", "tsh", "etcd", "kube-apiserver", "kube-controller-manager")
@@ -60,13 +60,13 @@ def _provision(making: lab_provisioning.LabProvisioning, project: Path) -> state
         eventually(lambda: False, bool, expected="the end", within=60)
     if behaviour == "leaves something":
         making.ledger.will_create("mount", path="/mnt/left-behind")
-    written = _state(making)
+    written = _state(making, simulated=behaviour == "is simulated")
     written.write({"administrator": making.secret})
     return written
 
 
-def _state(making: lab_provisioning.LabProvisioning) -> state.State:
-    real = {name: Component(name, version, simulated=False) for name, version in VERSIONS.items()}
+def _state(making: lab_provisioning.LabProvisioning, *, simulated: bool) -> state.State:
+    real = {name: Component(name, version, simulated=simulated) for name, version in VERSIONS.items()}
     components = real | {"aws": Component("AWS gateway over moto", "5", simulated=True)}
     return state.State(
         run=making.run,
@@ -77,6 +77,7 @@ def _state(making: lab_provisioning.LabProvisioning) -> state.State:
             components=components,
             capabilities=frozenset({"aws-call-log"}),
             guide_edition="13",
+            texts=(SimulatedText("a text", "13", "measured"),) if simulated else (),
         ),
         addresses={},
         account_id=making.account_id,

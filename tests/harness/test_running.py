@@ -43,6 +43,51 @@ def test_a_run_that_passes(project: Project, monkeypatch: pytest.MonkeyPatch) ->
     assert (project.left_running(), list(project.runs.iterdir())) == ([], [])
 
 
+@pytest.mark.parametrize(
+    ("options", "apart"),
+    [
+        (("--workers", "2"), True),
+        (("--workers", "2", "--keep", "on-failure"), False),
+        (("--workers", "1"), False),
+    ],
+    ids=["apart", "may be kept", "one at a time"],
+)
+def test_in_a_simulated_run_the_others_need_not_wait_for_those_that_are_alone(
+    project: Project, options: tuple[str, ...], *, apart: bool
+) -> None:
+    project.lab("is simulated")
+    project.scenarios({"two.a": "works", "two.b": "works"}, tags="@alone @guide:s3.install")
+    ended = project.main("run", *options)
+    assert ended.exit_code == 0, ended.text
+    assert project.verdicts() == dict.fromkeys(("one.passes", "two.a", "two.b"), "passed")
+    seen = (project.root / "environments.txt").read_text().split()
+    assert (sorted(seen[0::2]), len(set(seen[1::2]))) == (["plan-alone", "plan-together"], 2 if apart else 1)
+    log = project.results / "environment" / "apart" / "teleport-teleport.log"
+    assert log.exists() == apart
+    report = json.loads((project.results / "conformance-report.json").read_text())
+    told = [text for text in report["environment"]["additions"] if "second environment" in text]
+    assert len(told) == (1 if apart else 0)
+    assert (project.left_running(), list(project.runs.iterdir())) == ([], [])
+
+
+@pytest.mark.parametrize("behaviour", ["dies", "hangs"])
+def test_what_ends_a_run_with_an_environment_apart_leaves_neither(project: Project, behaviour: str) -> None:
+    project.lab("is simulated")
+    project.scenarios({"two.a": behaviour, "two.b": "works"}, tags="@alone @guide:s3.install")
+    if behaviour == "hangs":
+        process = project.start("run", "--workers", "2")
+        project.wait_for("hanging", process)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=40)
+        assert process.returncode == 3, output
+    else:
+        assert project.main("run", "--workers", "2").exit_code == 2
+    assert project.verdicts()["two.a"] != "passed"
+    if behaviour == "dies":
+        assert project.reasons()["two.a"][0] == "environment-error"
+    assert (project.left_running(), list(project.runs.iterdir())) == ([], [])
+
+
 def test_what_an_earlier_run_left_is_replaced_and_nothing_else(project: Project) -> None:
     evidence = project.results / "evidence" / "one.passes" / "001-command-old.json"
     evidence.parent.mkdir(parents=True)

@@ -54,13 +54,15 @@ def start(
 ) -> Callable[[str], int]:
     def run(text: str) -> int:
         monkeypatch.setattr(sys, "executable", str(program(tmp_path / "bin", "python", text)))
-        return scenario_runner.run(
+        phase = scenario_runner.Phase(
             ["-n", "2"],
             run_id=run_id,
             environment=tmp_path / "lab" / "environment.json",
             plan=tmp_path / "plan.json",
             results=tmp_path / "results.jsonl",
         )
+        [status] = scenario_runner.run(phase)
+        return status
 
     return run
 
