@@ -594,8 +594,13 @@ class Workstation(Protocol):
     def pods_shown(self) -> Sequence[str]:
         """Waits until kubectl lists pods of the scenario's namespace through Teleport; their names."""
 
-    def kubectl(self, *arguments: str) -> Routed:
-        """Runs kubectl through Teleport as the scenario's user, with what both audit logs saw."""
+    def kubectl(self, *arguments: str, routed: bool = False) -> Routed:
+        """Runs kubectl through Teleport as the scenario's user, with what both audit logs saw.
+
+        Args:
+            *arguments: Of kubectl.
+            routed: Whether Teleport must route the call though it may be refused, so that its log shows it.
+        """
 
 
 class Roles(Protocol):

@@ -149,17 +149,17 @@ def told_by_kubectl(scenario: Scenario, words: str) -> str:
 
 def refused_before_mended(scenario: Scenario, mend: Callable[[], None]) -> tuple[int, tuple[str, ...]]:
     """A call that Teleport routes, before and after mending: its status before, and the pods shown afterwards."""
-    status, _ = _asked(scenario)
+    status, _ = _asked(scenario, routed=True)
     mend()
     return status, tuple(scenario.workstation.pods_shown())
 
 
-def _asked(scenario: Scenario) -> tuple[int, str]:
+def _asked(scenario: Scenario, *, routed: bool = False) -> tuple[int, str]:
     """Asks for pods by way of the agent: the status that Teleport's audit log has for it, and what kubectl tells."""
     path = f"/api/v1/namespaces/{scenario.names.namespace}/pods"
-    routed = scenario.workstation.kubectl("get", "--raw", path)
-    statuses = [int(event.get("response_code", 0)) for event in routed.teleport]
-    return (statuses[-1] if statuses else 0), routed.completed.stderr
+    answer = scenario.workstation.kubectl("get", "--raw", path, routed=routed)
+    statuses = [int(event.get("response_code", 0)) for event in answer.teleport]
+    return (statuses[-1] if statuses else 0), answer.completed.stderr
 
 
 def delete_identity(scenario: Scenario) -> str:

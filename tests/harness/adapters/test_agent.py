@@ -161,7 +161,7 @@ class World:
 
     # Workstation
 
-    def kubectl(self, *arguments: str) -> Routed:
+    def kubectl(self, *arguments: str, routed: bool = False) -> Routed:
         events = ({"event": "kube.request", "server_id": self.served_by},) if self.routes else ()
         return Routed(Completed("kubectl", 0 if self.routes else 1, "", ""), teleport=events, kubernetes=())
 

@@ -59,10 +59,10 @@ os.chdir(os.environ["HOME"])
 with open("kubectl-calls", "a") as file:
     file.write(json.dumps({"argv": sys.argv[1:], "KUBECONFIG": os.environ["KUBECONFIG"]}) + "\\n")
 mode = open("kubectl").read() if os.path.exists("kubectl") else ""
-if mode != "goes another way":
+if mode not in ("goes another way", "refused"):
     with open("events", "a") as file:
         file.write("request\\n")
-if mode == "denied":
+if mode in ("denied", "refused"):
     sys.exit("Error from server (Forbidden): pods is forbidden")
 print("NAME READY\\nteleport-agent-0 1/1")
 """
@@ -450,3 +450,10 @@ class TestKubectl:
         assert seen.completed.exit_code == 1
         assert "Forbidden" in seen.completed.stderr
         assert len(seen.teleport) == 1
+        assert len(machine.kubectl("get", "pods", routed=True).teleport) == 1
+
+    def test_a_refused_call_that_must_be_routed_is_waited_for(self, machine: Workstation, home: Path) -> None:
+        (home / "kubectl").write_text("refused")
+        assert machine.kubectl("get", "pods").teleport == ()
+        with pytest.raises(NotObserved, match=f"audit log to show the request of {NAMES.user}"):
+            machine.kubectl("get", "pods", routed=True)
