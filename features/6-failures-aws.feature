@@ -78,6 +78,22 @@ Feature: What fails in AWS
       | sts-unreachable-from-auth  | Teleport does not reach STS                                         |
       | region-new                 | the agent's AWS region is newer than Teleport                       |
 
+  @id:failures.web-identity-unreadable @failure:web-identity-unreadable @needs:security-context
+  Scenario: The agent gets no role by a web identity that its user may not read
+    Given a set-up in which the agent's user may not read the pod's web identity
+    When the agent is deployed into it
+    Then it shows where and as the table of failures says
+    And AWS was not asked for the agent's role
+    And the agent stays out until the cause is mended
+
+  @id:failures.no-volume-group @failure:no-volume-group @needs:security-context
+  Scenario: Without a group for the pod's volumes the agent reads its web identity all the same
+    Given a set-up in which the pod's volumes have no group of their own
+    When the agent is deployed into it
+    Then its pod has no group for its volumes
+    And the agent has joined by IAM
+    And it proved to be in the service account's IAM role
+
   @id:failures.region-unknown @failure:region-unknown
   Scenario: Without a region the agent joins by the global endpoint of STS
     Given a set-up in which nobody tells the agent its AWS region

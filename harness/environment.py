@@ -331,6 +331,9 @@ class Cluster(Protocol):
     def delete(self, kind: str, name: str) -> None:
         """Deletes an object of the scenario's namespace."""
 
+    def change(self, kind: str, name: str, changes: Sequence[JSON]) -> None:
+        """Changes an object of the scenario's namespace by a JSON Patch."""
+
     def create_namespace(self) -> None:
         """Creates the scenario's namespace."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_bdd import parsers, then
 
-from harness.causes import aws
+from harness.causes import aws, pod
 
 if TYPE_CHECKING:
     from harness.scenario import Scenario
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 @then("AWS was not asked for the agent's role")
 def not_asked(scenario: Scenario) -> None:
     assert tuple(scenario.aws.calls()) == ()
+
+
+@then("its pod has no group for its volumes")
+def no_group(scenario: Scenario) -> None:
+    assert list(pod.volume_groups(scenario)) == []
 
 
 @then("AWS told Teleport that the agent is its node")

@@ -140,6 +140,10 @@ NOT_TELEPORTS = {
     ("trust-subject-differs", "agent-log"): "AWS's words, which Teleport quotes",
     ("trust-subject-differs", "sts"): "AWS's words",
     ("web-identity-expired", "agent-log"): "AWS's words, which Teleport quotes",
+    (
+        "web-identity-unreadable",
+        "agent-log",
+    ): "the words of AWS's SDK, which Teleport quotes; the lab has no such pod",
 }
 """Texts that somebody else says, with whom."""
 

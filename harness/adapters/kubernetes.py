@@ -38,6 +38,8 @@ PULL_SECRET = "conformance-registry"  # noqa: S105  # its name
 """Secret of the harness's own with the credentials of a registry."""
 
 _WRITTEN_AS_IT_IS = re.compile(r"[\w.:@-]+", re.ASCII)
+JSON_PATCH = "application/json-patch+json"
+
 _AUTHORITY_FOLDER = "/etc/conformance"
 
 ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
@@ -81,6 +83,18 @@ class Cluster:
         """
         metadata = {"name": name, "namespace": self.names.namespace}
         self._api.delete(f"{self._api.collection({'kind': kind, 'metadata': metadata})}/{name}")
+
+    def change(self, kind: str, name: str, changes: Sequence[JSON]) -> None:
+        """Changes an object of the scenario's namespace, as `kubectl patch --type=json` does (RFC 6902).
+
+        Args:
+            kind: As in manifests.
+            name: Of the object.
+            changes: Operations of the patch.
+        """
+        metadata = {"name": name, "namespace": self.names.namespace}
+        path = f"{self._api.collection({'kind': kind, 'metadata': metadata})}/{name}"
+        self._api.call("PATCH", path, changes, content_type=JSON_PATCH)
 
     def create_namespace(self) -> None:
         """Creates the scenario's namespace."""

@@ -12,6 +12,7 @@ from urllib3.exceptions import HTTPError
 from harness.core.errors import EnvironmentBroken, TransientOracleError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from harness.environment import JSON
@@ -27,13 +28,14 @@ COLLECTIONS = {
     "Pod": "/api/v1/namespaces/{namespace}/pods",
     "Service": "/api/v1/namespaces/{namespace}/services",
     "Deployment": "/apis/apps/v1/namespaces/{namespace}/deployments",
+    "StatefulSet": "/apis/apps/v1/namespaces/{namespace}/statefulsets",
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles",
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
     "MutatingWebhookConfiguration": ("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"),
 }
-"""Where objects of a kind live; only kinds that the harness itself makes."""
+"""Where objects of a kind live; only kinds that the harness itself makes or changes."""
 
 
 PASSING = frozenset({429, 503})
@@ -82,7 +84,9 @@ class KubernetesAPI:
         """Closes the connections."""
         self._client.close()
 
-    def text(self, method: str, path: str, body: JSON | None = None, *, content_type: str = "") -> str:
+    def text(
+        self, method: str, path: str, body: JSON | Sequence[JSON] | None = None, *, content_type: str = ""
+    ) -> str:
         """One call; the body of the answer.
 
         Raises:
@@ -114,7 +118,9 @@ class KubernetesAPI:
         self._send("GET", path, headers, None)
         return audit_id
 
-    def _send(self, method: str, path: str, headers: dict[str, str], body: JSON | None) -> Any:
+    def _send(
+        self, method: str, path: str, headers: dict[str, str], body: JSON | Sequence[JSON] | None
+    ) -> Any:
         """One call; the answer, read."""
         try:
             answer = self._client.call_api(
@@ -133,7 +139,9 @@ class KubernetesAPI:
             raise TransientOracleError(f"the API server did not answer: {error}") from error
         return answer
 
-    def call(self, method: str, path: str, body: JSON | None = None, *, content_type: str = "") -> Any:
+    def call(
+        self, method: str, path: str, body: JSON | Sequence[JSON] | None = None, *, content_type: str = ""
+    ) -> Any:
         """One call; the parsed answer. Raises as `text` does."""
         return json.loads(self.text(method, path, body, content_type=content_type) or "null")
 

@@ -61,6 +61,7 @@ CAPABILITIES = frozenset(
         "pod-security",
         "restart-node",
         "role-denial",
+        "security-context",
         "stop-teleport",
         "teleport-audit-log",
     }

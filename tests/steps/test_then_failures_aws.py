@@ -43,6 +43,10 @@ STEPS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
             {"aws__told_of_node": [NAMES.node_role, NAMES.role]},
         ],
     ),
+    "its pod has no group for its volumes": (
+        [{"agent__deployed": {"spec": {}}}, {"agent__deployed": {"spec": {"securityContext": {}}}}],
+        [{"agent__deployed": {"spec": {"securityContext": {"fsGroup": 9807}}}}],
+    ),
     "AWS told nobody that it is the agent's node": (
         [{"aws__told_of_node": []}],
         [{"aws__told_of_node": [NAMES.node_role]}],

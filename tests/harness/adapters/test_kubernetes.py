@@ -45,7 +45,8 @@ class API:
     def text(self, method: str, path: str) -> str:
         return str(self.objects[path])
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
+    def call(self, method: str, path: str, body: Any = None, *, content_type: str = "") -> Any:
+        assert content_type in {"", "application/json-patch+json"}
         self.sent.append((method, path, body))
         return self.get(path) or {}
 
@@ -102,6 +103,12 @@ def cluster(api: API, log: Path | None) -> Cluster:
 
 class TestObjects:
     """What a scenario makes and reads."""
+
+    def test_an_object_of_the_namespace_is_changed_by_a_json_patch(self, api: API, log: Path) -> None:
+        changes = [{"op": "remove", "path": "/spec/x"}]
+        cluster(api, log).change("StatefulSet", "teleport-agent", changes)
+        path = f"/apis/apps/v1/namespaces/{NAMES.namespace}/statefulsets/teleport-agent"
+        assert api.sent == [("PATCH", path, changes)]
 
     def test_namespace_and_service_account_are_the_scenarios(self, api: API, log: Path) -> None:
         here = cluster(api, log)

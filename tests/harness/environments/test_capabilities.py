@@ -37,5 +37,6 @@ def test_containers_are_stopped_and_started_and_nothing_of_a_lab_is() -> None:
         "exec",
         "pod-security",
         "restart-node",
+        "security-context",
         "stop-teleport",
     } == kind_provisioning.CAPABILITIES - CAPABILITIES
