@@ -101,6 +101,20 @@ Feature: What fails in AWS
     Then it shows where and as the table of failures says
     And the agent has joined by IAM
 
+  @id:failures.pod-identity-alone @failure:pod-identity-alone
+  Scenario: An agent that EKS Pod Identity alone gives an identity ends at its start
+    Given a set-up in which the pod has an AWS identity of EKS Pod Identity alone
+    When the agent is deployed into it
+    Then it shows where and as the table of failures says
+    And the agent ends again and again until the cause is mended
+
+  @id:failures.pod-identity-beside @failure:pod-identity-beside
+  Scenario: EKS Pod Identity does not shadow the service account's role
+    Given a set-up in which the pod has an identity of EKS Pod Identity beside the service account's role
+    When the agent is deployed into it
+    Then the agent has joined by IAM
+    And it proved to be in the service account's IAM role
+
   Rule: The node's identity
 
     @id:failures.node-identity-refused @failure:node-identity-refused @needs:node-identity

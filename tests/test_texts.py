@@ -46,6 +46,7 @@ SHOWN_AS = {
     ("not-signed-in", "tsh"): "not-signed-in",
     ("partition-differs", "agent-log"): "no-rule-matched",
     ("pod-allowed-without-group", "kubectl-raw"): "no-kubernetes-groups",
+    ("pod-identity-alone", "agent-log"): "container-host",
     ("pod-not-allowed", "kubectl-raw"): "resource-denied",
     ("proxy-port-closed", "agent-log"): "proxy-refuses",
     ("proxy-unresolvable", "agent-log"): "proxy-unresolvable",

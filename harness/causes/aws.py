@@ -29,6 +29,9 @@ DAY = 24 * HOUR
 NEW_REGION = "ap-southeast-5"
 """A region that no Teleport before 18.4.2 knows (gravitational/teleport#61904)."""
 
+POD_IDENTITY = "169.254.170.23"
+"""Address of the node's agent of EKS Pod Identity."""
+
 NO_ISSUER = "None"
 """What the AWS CLI prints for the issuer of a cluster that has none (step1.oidc-empty)."""
 
@@ -203,6 +206,20 @@ def _passed_over(_: Scenario) -> dict[str, str]:
     return {r"annotations.pod.eks\.amazonaws\.com/skip-containers": "teleport"}
 
 
+def _pod_identity(_: Scenario) -> dict[str, str]:
+    # What the webhook of EKS sets where the service account is associated with a role.
+    folder = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount"
+    return _variables(
+        AWS_CONTAINER_CREDENTIALS_FULL_URI=f"http://{POD_IDENTITY}/v1/credentials",
+        AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=f"{folder}/eks-pod-identity-token",
+    )
+
+
+def _annotate_and_restart(scenario: Scenario) -> None:
+    _annotate(scenario)
+    scenario.agent.again()
+
+
 def _in_region(region: str) -> Values:
     return lambda _: _variables(AWS_REGION=region, AWS_DEFAULT_REGION=region)
 
@@ -304,6 +321,8 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
         "region-unknown": Cause(_as_the_guide_says, values=_in_region("")),
         "region-new": Cause(_as_the_guide_says, _deploy_as_printed, _in_region(NEW_REGION)),
         "static-keys": Cause(_make_keys, _deploy_as_printed, _with_keys),
+        "pod-identity-alone": Cause(_not_annotated, _annotate_and_restart, _pod_identity),
+        "pod-identity-beside": Cause(_as_the_guide_says, values=_pod_identity),
         "partition-differs": Cause(_another_partition, _make_token),
     }
 )

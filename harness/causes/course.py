@@ -91,6 +91,7 @@ def filled(scenario: Scenario, text: Text) -> str:
         "issuer": issuer,
         "namespace": names.namespace,
         "node": f"{names.release}-0",
+        "pod_identity": aws.POD_IDENTITY,
         "proxy": agent.CLOSED,
         "proxy_host": agent.UNKNOWN_HOST,
         "release": names.release,

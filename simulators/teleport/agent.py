@@ -24,7 +24,14 @@ from simulators.teleport.diagnostics import Diagnostics
 from simulators.teleport.dialling import told
 from simulators.teleport.errors import RPC_CODES, ConfigurationError, TeleportError
 from simulators.teleport.files import mounted
-from simulators.teleport.signed_identity import CredentialsError, Endpoint, Prover, endpoints
+from simulators.teleport.signed_identity import (
+    CredentialsError,
+    Endpoint,
+    Prover,
+    distant_host,
+    endpoints,
+    has_web_identity,
+)
 from simulators.teleport.transport import Outbound
 from simulators.teleport.tunnel import HEARTBEAT_SECONDS, AgentEnd
 
@@ -106,12 +113,16 @@ class Agent:
             diagnostics: `host:port` of the diagnostics; None for none.
 
         Raises:
-            InitializationError: what the agent remembers cannot be read or written.
+            InitializationError: what the agent remembers cannot be read or written, or AWS's SDK does not start.
             OSError: the diagnostics address is taken.
         """
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        host = distant_host(self._environ)
+        if host and self._decisions.container_credentials_asked(has_web_identity(self._environ)):
+            text = self._imitation.text("container-host", host=host)
+            raise InitializationError(f"initialization failed\n{text}")
         try:
             kept = await self._storage.read()
             await self._settle_host_id(kept)

@@ -131,6 +131,11 @@ def _sts_meant(host: str, told: str) -> str:  # noqa: ARG001  # AWS's SDK of 12 
     return host
 
 
+def _container_credentials_asked(web_identity: bool) -> bool:
+    # AWS's SDK for Go 1 looks for a container's credentials after the web identity (measured on 12 and 13).
+    return not web_identity
+
+
 def _aws_asked(stored_identity: str | None) -> bool:
     return not stored_identity
 
@@ -327,6 +332,8 @@ class Decisions:
         host_id: (stored or None, fresh) -> the agent's host id.
         join_needed: (stored identity or None) -> the agent has to join.
         sts_meant: (STS's host, AWS_ENDPOINT_URL_STS or "") -> the host that the agent asks, and signs for.
+        container_credentials_asked: (whether there is a web identity) -> whether the agent looks for a container's
+            credentials, as EKS Pod Identity gives them.
         aws_asked: (stored identity or None) -> the agent needs AWS to connect.
         server_listed: (expiry, now) -> a kube_server is still listed.
         cluster_meant: (name that an agent registered, name that a user asks for) -> the agent is one for it.
@@ -391,6 +398,7 @@ class Decisions:
     host_id: Callable[[str | None, str], str] = _host_id
     join_needed: Callable[[str | None], bool] = _join_needed
     sts_meant: Callable[[str, str], str] = _sts_meant
+    container_credentials_asked: Callable[[bool], bool] = _container_credentials_asked
     aws_asked: Callable[[str | None], bool] = _aws_asked
     server_listed: Callable[[float, float], bool] = _server_listed
     cluster_meant: Callable[[str, str], bool] = _cluster_meant

@@ -118,6 +118,8 @@ FAULTS: Mapping[str, Callable[[Decisions], Decisions]] = MappingProxyType(
         "agents-ask-where-they-are-told": replaced(
             "sts_meant", lambda host, told: told.removeprefix("https://") or host
         ),
+        "container-credentials-come-first": replaced("container_credentials_asked", always(True)),
+        "container-credentials-passed-over": replaced("container_credentials_asked", always(False)),
         "restarted-agent-asks-aws": replaced("aws_asked", always(True)),
         "no-cluster-is-listed": replaced("server_listed", always(False)),
         "clusters-never-end": replaced("server_listed", always(True)),

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -98,6 +99,29 @@ def endpoints(environ: Mapping[str, str]) -> list[Endpoint]:
     if region and region not in LEGACY:
         return [own, replace(own, name="global")]
     return [own, Endpoint("global", GLOBAL_HOST, GLOBAL_REGION)]
+
+
+def has_web_identity(environ: Mapping[str, str]) -> bool:
+    """Whether the environment has keys or a web identity, which AWS's SDK takes first.
+
+    Args:
+        environ: of the process.
+    """
+    pairs = (
+        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        ("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+    )
+    return any(all(environ.get(name) for name in pair) for pair in pairs)
+
+
+def distant_host(environ: Mapping[str, str]) -> str:
+    """Host that the environment names for a container's credentials, where it is not the pod itself; else empty.
+
+    Args:
+        environ: with AWS_CONTAINER_CREDENTIALS_FULL_URI, as EKS Pod Identity sets it.
+    """
+    host = urlsplit(environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI", "")).hostname or ""
+    return "" if host in {"localhost", "127.0.0.1", "::1"} else host
 
 
 def regional(region: str) -> Endpoint:

@@ -146,6 +146,10 @@ TEXTS: Mapping[str, Mapping[int, Text]] = {
         ),
         17: Text("failed to refresh cached credentials, no EC2 IMDS role found", "read"),
     },
+    "container-host": {
+        13: Text('invalid endpoint host, "{host}", only loopback hosts are allowed', "measured"),
+        17: Text("failed to refresh cached credentials, failed to load credentials", "inferred"),
+    },
     "region-unknown": {
         13: Text("failed to resolve local AWS region from environment or IMDS", "measured"),
         17: Text(

@@ -75,6 +75,8 @@ HASH = DECIDE.password_hash("right", SALT)
         ("host_id", (None, "fresh"), "fresh"),
         ("join_needed", (None,), True),
         ("join_needed", ("identity",), False),
+        ("container_credentials_asked", (True,), False),
+        ("container_credentials_asked", (False,), True),
         ("sts_meant", ("sts.amazonaws.com", "https://sts.evil.example"), "sts.amazonaws.com"),
         ("aws_asked", (None,), True),
         ("aws_asked", ("identity",), False),
