@@ -62,6 +62,21 @@ Feature: What fails with the chart
     When the other one is uninstalled
     Then the identity of the first one is left as it was
 
+  @id:failures.rendered @failure:rendered-without-cluster
+  Scenario: What Helm renders without the cluster has an object that the cluster does not know
+    Given a set-up in which the chart is rendered without the cluster
+    When what was rendered is applied to the cluster
+    Then kubectl refuses an object in the words of the table of failures
+    And the agent has joined by IAM
+    And all of it is applied once the cause is mended
+
+  @id:failures.rendered-hooks @failure:rendered-with-hooks
+  Scenario: Applying the rendered chart with its hooks takes the identity of the agent
+    Given an agent whose chart was rendered and applied without its hooks
+    When it is applied with its hooks
+    Then the identity of the agent is gone
+    And the agent joins as another host once its pod was started anew
+
   @id:failures.pod-security @failure:restricted-namespace @needs:pod-security
   Scenario: A namespace for restricted pods alone takes the release and no agent
     Given a set-up in which the namespace admits restricted pods alone

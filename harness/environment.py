@@ -440,6 +440,14 @@ class Agent(Protocol):
     def try_install(self, values: Mapping[str, str]) -> Completed:
         """As `install`, whatever Helm makes of it; what it left behind."""
 
+    def apply_rendered(self, values: Mapping[str, str] | None = None, *, hooks: bool) -> Completed:
+        """Renders the chart without the cluster, as GitOps tools do, and applies it; what kubectl left behind.
+
+        Args:
+            values: In place of the guide's.
+            hooks: Whether its hooks are applied, too.
+        """
+
     def events(self, text: str) -> str:
         """Waits until Kubernetes' warnings about the agent's pod or StatefulSet hold a text; all of them."""
 

@@ -26,6 +26,32 @@ def refused(scenario: Scenario, failure: Failure, told: Completed) -> None:
     assert course.filled(scenario, text) in chart.refused_by_helm(told)
 
 
+@when("what was rendered is applied to the cluster", target_fixture="told")
+def apply(scenario: Scenario) -> Completed:
+    return scenario.agent.apply_rendered(hooks=False)
+
+
+@then("kubectl refuses an object in the words of the table of failures")
+def refused_by_kubectl(scenario: Scenario, failure: Failure, told: Completed) -> None:
+    text = measured_text(failure.name, "kubectl", scenario.teleport.version)
+    assert course.filled(scenario, text) in chart.refused_by_kubectl(scenario, told)
+
+
+@then("all of it is applied once the cause is mended")
+def applied(scenario: Scenario) -> None:
+    assert chart.applied_without_policy(scenario)
+
+
+@given("an agent whose chart was rendered and applied without its hooks")
+def rendered(scenario: Scenario) -> None:
+    chart.make_rendered(scenario)
+
+
+@when("it is applied with its hooks", target_fixture="host")
+def apply_with_hooks(scenario: Scenario) -> str:
+    return chart.apply_with_hooks(scenario)
+
+
 @then("no agent starts until the cause is mended")
 def starts(scenario: Scenario, failure: Failure) -> None:
     assert chart.starts_before_mended(scenario, lambda: course.mend(scenario, failure)) == ()

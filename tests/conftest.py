@@ -58,7 +58,7 @@ def build(**answers: Any) -> Scenario:
     description = Description(
         name="lab",
         run="abcdef",
-        components={"teleport": Component("teleport", "13.0.0-dev", simulated=False)},
+        components={name: Component(name, "13.0.0-dev", simulated=False) for name in ("teleport", "chart")},
         capabilities=frozenset(),
         guide_edition="13",
     )

@@ -115,6 +115,7 @@ NOT_TELEPORTS = {
     ("organization-denies", "sts"): "AWS's words",
     ("proxy-address-missing", "helm"): "the chart's words",
     ("release-name-taken", "helm"): "Helm's words",
+    ("rendered-without-cluster", "kubectl"): "kubectl's words",
     ("restricted-namespace", "pod"): "the API server's words",
     ("role-missing", "agent-log"): "AWS's words, which Teleport quotes",
     ("role-missing", "sts"): "AWS's words",

@@ -152,6 +152,28 @@ class Agent(AgentFailures):
         argv = self._install_command(values)
         return self._run_helm(argv)
 
+    def apply_rendered(self, values: Mapping[str, str] | None = None, *, hooks: bool) -> Completed:
+        """Renders the chart without the cluster, as GitOps tools do, and applies it; what kubectl left behind.
+
+        Args:
+            values: In place of the guide's.
+            hooks: Whether its hooks are applied as if they were objects like any other.
+
+        Raises:
+            NotObserved: Helm failed.
+        """
+        # What installing takes, but for the namespace's making.
+        argv = ["helm", "template", *self._install_command(values or {})[2:]]
+        argv.remove("--create-namespace")
+        rendered = self._helm([*argv, *([] if hooks else ["--no-hooks"])])
+        return processes.run(
+            # The simulated API server has no schemas of what it does not know.
+            ["kubectl", "apply", "--validate=false", "--namespace", self.names.namespace, "--filename", "-"],
+            env=self._env,
+            cwd=self._chart.archive.parent,
+            stdin=rendered.stdout,
+        )
+
     def _install_command(self, values: Mapping[str, str]) -> list[str]:
         settings = [
             part for key, value in {**self.values(), **values}.items() for part in ("--set", f"{key}={value}")
@@ -554,7 +576,7 @@ class Agent(AgentFailures):
             seen.append(self.served_by())
         return seen
 
-    def _helm(self, argv: Sequence[str]) -> None:
+    def _helm(self, argv: Sequence[str]) -> Completed:
         completed = self._run_helm(argv)
         if completed.exit_code != 0:
             # A chart that does not install is the product's fault, not the environment's.
@@ -562,6 +584,7 @@ class Agent(AgentFailures):
                 f"expected: helm {argv[1]} to succeed\nseen: exit status {completed.exit_code}: "
                 f"{(completed.stderr or completed.stdout).strip()[-800:]}"
             )
+        return completed
 
     def _run_helm(self, argv: Sequence[str]) -> Completed:
         return processes.run(

@@ -149,6 +149,41 @@ def upgrade(  # noqa: PLR0917  # helm's own options
 
 @main.command()
 @click.argument("release")
+@click.argument("chart")
+@values_options
+@namespaced
+@click.option("--no-hooks", is_flag=True, help="Leave hooks out.")
+def template(  # noqa: PLR0917  # helm's own options
+    release: str,
+    chart: str,
+    settings: tuple[str, ...],
+    files: tuple[Path, ...],
+    chart_version: str | None,
+    namespace: str,
+    no_hooks: bool,
+) -> None:
+    """Prints what becomes of a chart, no cluster asked."""
+    import yaml  # noqa: PLC0415  # slow to load, and most calls need none
+
+    reference, source = _chart(chart, chart_version)
+    if source:
+        raise click.ClickException(
+            "the chart of a repository is not rendered here: name a folder or an archive"
+        )
+    rendered = helm_python.Chart.load(reference).render(
+        _values(settings, files), name=release, namespace=namespace
+    )
+    manifests = [text for name, text in sorted(rendered.items()) if not name.endswith("NOTES.txt")]
+    objects = [item for text in manifests for item in yaml.safe_load_all(text) if item]
+    click.echo(yaml.safe_dump_all(item for item in objects if not (no_hooks and _is_hook(item))))
+
+
+def _is_hook(item: dict[str, Any]) -> bool:
+    return "helm.sh/hook" in (item["metadata"].get("annotations") or {})
+
+
+@main.command()
+@click.argument("release")
 @namespaced
 @waiting
 @patience

@@ -66,7 +66,7 @@ for word in "$@"; do
     before=$word
 done
 case $1 in
-install | upgrade)
+install | upgrade | template)
     [ -z "$create" ] || kubectl create namespace "$namespace" >/dev/null 2>&1
     {made}
     command=$1

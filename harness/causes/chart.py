@@ -129,6 +129,7 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
         "authority-secret-missing": Cause(
             _arrange, _upgrade_and_restart, lambda _: {"tls.existingCASecretName": "nobody-made-this"}
         ),
+        "rendered-without-cluster": Cause(_arrange),
         "restricted-namespace": Cause(_restrict, lambda scenario: _namespace(scenario, {})),
         "release-uninstalled": Cause(Scenario.make_joined_agent, _install),
         "account-gone-at-uninstall": Cause(_without_account),
@@ -219,6 +220,56 @@ def neighbours(scenario: Scenario, *, alike: bool) -> Scenario:
 def identities(scenario: Scenario) -> set[str]:
     """State Secrets in the namespace."""
     return {name for name in scenario.kubernetes.secrets() if name.endswith("-state")}
+
+
+def refused_by_kubectl(scenario: Scenario, told: Completed) -> str:
+    """What kubectl told where it did not take all that was rendered; empty where it did.
+
+    Args:
+        scenario: The scenario.
+        told: What it left behind.
+    """
+    if told.exit_code == 0:
+        return ""
+    # Of a simulated chart nothing is found out about the product.
+    if not scenario.description.components["chart"].simulated:
+        text = "rendered without the cluster, the chart names a PodSecurityPolicy, which Kubernetes has not since 1.25"
+        note("product", "failure:rendered-without-cluster", text)
+    return told.stderr
+
+
+def applied_without_policy(scenario: Scenario) -> bool:
+    """Renders the chart without its PodSecurityPolicy and applies it: whether kubectl takes all of it."""
+    return scenario.agent.apply_rendered({"podSecurityPolicy.enabled": "false"}, hooks=False).exit_code == 0
+
+
+def make_rendered(scenario: Scenario) -> None:
+    """An agent whose chart was rendered and applied without its hooks, and that has joined."""
+    _arrange(scenario)
+    applied_without_policy(scenario)
+    scenario.agent.joined()
+
+
+def apply_with_hooks(scenario: Scenario) -> str:
+    """Applies the rendered chart with its hooks, and waits until its Job has run; the agent's host before.
+
+    Raises:
+        NotObserved: The Job never ran to its end.
+    """
+    host = scenario.agent.host_id()
+    scenario.agent.apply_rendered({"podSecurityPolicy.enabled": "false"}, hooks=True)
+    job = f"{scenario.names.release}-delete-hook"
+    eventually(
+        lambda: [
+            pod["status"].get("phase")
+            for pod in scenario.kubernetes.pods()
+            if pod["metadata"]["name"].startswith(job)
+        ],
+        lambda phases: "Succeeded" in phases,
+        expected=f"a pod of Job {job} to succeed",
+        within=GONE_SECONDS,
+    )
+    return host
 
 
 def identities_beside_another_release(scenario: Scenario) -> set[str]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 HOST, OTHER = "host-1", "host-2"
 NAMES = Names.unique("abc")
 WORDS = "Error: INSTALLATION FAILED: execution error: proxyAddr is required in chart values"
+UNKNOWN = 'error: no matches for kind "PodSecurityPolicy" in version "policy/v1beta1"'
+RENDERED = {"failure": "rendered-without-cluster", "told": Completed("kubectl", 1, "", UNKNOWN)}
 REFUSED = {"failure": "proxy-address-missing", "told": Completed("helm", 1, "", WORDS)}
 STARTS = {"failure": "proxy-address-missing"}
 LEFT = {
@@ -58,6 +60,17 @@ STEPS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
             REFUSED | {"told": Completed("helm", 0, "", WORDS)},
             REFUSED | {"told": Completed("helm", 1, "", "Error: INSTALLATION FAILED: timed out")},
         ],
+    ),
+    "kubectl refuses an object in the words of the table of failures": (
+        [RENDERED],
+        [
+            RENDERED | {"told": Completed("kubectl", 0, "", UNKNOWN)},
+            RENDERED | {"told": Completed("kubectl", 1, "", "error: no matches for kind")},
+        ],
+    ),
+    "all of it is applied once the cause is mended": (
+        [{"agent__apply_rendered": Completed("kubectl", 0, "", "")}],
+        [{"agent__apply_rendered": Completed("kubectl", 1, "", UNKNOWN)}],
     ),
     "no agent starts until the cause is mended": (
         [STARTS | {"agent__never_starts_until": []}],

@@ -926,6 +926,28 @@ class TestHelm:
         }
         assert words[-3:] == ["--create-namespace", "--namespace", NAMES.namespace]
 
+    @pytest.mark.parametrize("hooks", [True, False])
+    def test_what_is_rendered_without_the_cluster_is_applied(
+        self,
+        agent: Agent,
+        helm: Callable[[], list[str]],
+        tmp_path: Path,
+        program: Callable[..., Path],
+        *,
+        hooks: bool,
+    ) -> None:
+        program(tmp_path / "bin", "helm", self.HELM.replace("exit 1; }", "exit 1; }; echo rendered"))
+        program(tmp_path / "bin", "kubectl", '#!/bin/sh\necho "$*: $(cat)"\n')
+        told = agent.apply_rendered({"extra": "1"}, hooks=hooks)
+        words = helm()
+        assert words[:2] == ["template", NAMES.release]
+        assert "extra=1" in words
+        assert "--create-namespace" not in words
+        assert ("--no-hooks" in words) is not hooks
+        assert told.stdout == (
+            f"apply --validate=false --namespace {NAMES.namespace} --filename -: rendered\n"
+        )
+
     def test_uninstalling_gives_hooks_their_time(self, agent: Agent, helm: Callable[[], list[str]]) -> None:
         agent.uninstall()
         assert helm() == ["uninstall", NAMES.release, "--namespace", NAMES.namespace, "--timeout=90s"]

@@ -200,3 +200,29 @@ def test_installing_gives_the_library_what_the_line_says(
         "chart_version": "13.4.2",
     }
     assert "STATUS: deployed\nREVISION: 1" in done.output
+
+
+@pytest.mark.parametrize(("arguments", "kinds"), [((), {"Job", "Secret"}), (("--no-hooks",), {"Secret"})])
+def test_a_chart_is_rendered_without_a_cluster(
+    tmp_path: Path, arguments: tuple[str, ...], kinds: set[str]
+) -> None:
+    templates = tmp_path / "chart" / "templates"
+    templates.mkdir(parents=True)
+    (tmp_path / "chart" / "Chart.yaml").write_text("{apiVersion: v2, name: chart, version: 1.0.0}")
+    (templates / "NOTES.txt").write_text("no: [object")
+    (templates / "a.yaml").write_text(
+        "kind: Secret\nmetadata: {name: {{ .Release.Name }}, namespace: {{ .Release.Namespace }}}\n"
+        "stringData: {key: {{ .Values.key }}}\n---\n"
+        "kind: Job\nmetadata: {name: hook, annotations: {helm.sh/hook: post-delete}}\n"
+    )
+    done = helm(
+        "template", "one", str(tmp_path / "chart"), "--namespace", "two", "--set", "key=v", *arguments
+    )
+    assert done.exit_code == 0, done.output
+    objects = {item["kind"]: item for item in yaml.safe_load_all(done.output) if item}
+    assert set(objects) == kinds
+    assert objects["Secret"] == {
+        "kind": "Secret",
+        "metadata": {"name": "one", "namespace": "two"},
+        "stringData": {"key": "v"},
+    }

@@ -71,6 +71,14 @@ def test_a_namespace_is_made_only_where_helm_would_make_it(told: Told) -> None:
     assert not any("create namespace" in line for line in told("upgrade", "agent", "chart", "-n", "one"))
 
 
+def test_what_is_rendered_gets_the_values_too(told: Told, tmp_path: Path) -> None:
+    seen = told("template", "agent", "chart", "-n", "one", "--no-hooks")[-1]
+    assert (
+        seen
+        == f"helm-of-the-user template --values {tmp_path}/added-values.yaml agent chart -n one --no-hooks"
+    )
+
+
 def test_credentials_of_a_registry_go_by_file(told: Told, tmp_path: Path) -> None:
     seen = told("install", "agent", "chart", "-n", "one", credentials=tmp_path / "config.json")
     assert seen[1] == (

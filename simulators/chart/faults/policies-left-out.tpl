@@ -1,0 +1,2 @@
+{{- define "policy" -}}
+{{- end -}}
