@@ -49,6 +49,14 @@ Feature: What fails for the user
     And the API server recorded pods/exec alone as forbidden
     And it lets pods/exec through once the cause is mended
 
+  @id:failures.exec-bound @failure:exec-not-bound @needs:exec
+  Scenario: A command in a pod runs for a user whose group may edit, and is on record
+    Given a signed-in user, and the cluster does not let the user's group run commands in pods
+    When that is mended and the user runs a command in the agent's pod
+    Then the user is given what the command printed
+    And Teleport recorded the command as that user's
+    And the API server let pods/exec alone through as that user
+
   @id:failures.role-version @failure:role-version-unknown
   Scenario: tctl refuses a role of a version that Teleport does not know
     Given a file in which the role is of a version that is too new

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_bdd import given, parsers, then, when
 
-from harness.causes import user
+from harness.causes import commands, user
 from harness.failures.table import failure_with_cause
 
 if TYPE_CHECKING:
@@ -45,3 +45,23 @@ def let_through(scenario: Scenario, failure: Failure, resource: str) -> None:
 @then("the same call is answered once the cause is mended")
 def answered(scenario: Scenario, failure: Failure) -> None:
     assert user.answered_when_mended(scenario, failure)
+
+
+@when("that is mended and the user runs a command in the agent's pod", target_fixture="printed")
+def run_command(scenario: Scenario, failure: Failure) -> str:
+    return commands.run_when_mended(scenario, failure)
+
+
+@then("the user is given what the command printed")
+def given_output(scenario: Scenario, printed: str) -> None:
+    assert {words for words in commands.words_of_command(scenario) if words in printed}
+
+
+@then("Teleport recorded the command as that user's")
+def command_recorded(scenario: Scenario) -> None:
+    assert commands.recorded_command(scenario) == (" ".join(commands.COMMAND), f"{scenario.names.release}-0")
+
+
+@then(parsers.parse("the API server let {resource} alone through as that user"))
+def command_let_through(scenario: Scenario, resource: str) -> None:
+    assert commands.let_through(scenario) == {resource}

@@ -319,12 +319,15 @@ def let_through_when_mended(scenario: Scenario, failure: Failure, resource: str)
     )
 
 
+def resource_of(record: JSON) -> str:
+    """Resource of a record of the API server's audit log, with its subresource."""
+    reference = record["objectRef"]
+    return "/".join(part for name in ("resource", "subresource") if (part := reference.get(name)))
+
+
 def _in_cluster(scenario: Scenario) -> list[tuple[str, int]]:
     return [
-        (
-            "/".join(part for name in ("resource", "subresource") if (part := record["objectRef"].get(name))),
-            int(record["responseStatus"]["code"]),
-        )
+        (resource_of(record), int(record["responseStatus"]["code"]))
         for record in scenario.kubernetes.audit(scenario.names.user)
         if record.get("objectRef", {}).get("resource")
     ]

@@ -296,6 +296,10 @@ def _state_removed(secret: str, release: str) -> bool:
     return re.search(f"{release}-[0-9]+-state", secret) is not None
 
 
+def _command_recorded(command: Sequence[str]) -> bool:  # noqa: ARG001  # every one is
+    return True
+
+
 def _request_recorded(discovery: bool) -> bool:
     return not discovery
 
@@ -372,6 +376,7 @@ class Decisions:
         state_removed: (Secret, release) -> the hook of `helm uninstall` deletes it. The pattern is open at both ends,
             as Teleport's is (tool/teleport/common/kube_state.go): uninstalling `agent` deletes
             `teleport-agent-0-state` too (measured).
+        command_recorded: (its words) -> the audit log gets a session and an exec.
         request_recorded: (part of discovery) -> the audit log gets a kube.request.
     """
 
@@ -433,4 +438,5 @@ class Decisions:
     cluster_known: Callable[[str, Iterable[str]], bool] = _cluster_known
     kubeconfig_written: Callable[[str], bool] = _kubeconfig_written
     state_removed: Callable[[str, str], bool] = _state_removed
+    command_recorded: Callable[[Sequence[str]], bool] = _command_recorded
     request_recorded: Callable[[bool], bool] = _request_recorded

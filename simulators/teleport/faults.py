@@ -183,6 +183,7 @@ FAULTS: Mapping[str, Callable[[Decisions], Decisions]] = MappingProxyType(
         "kubeconfig-not-written": replaced("kubeconfig_written", always(False)),
         "state-stays": replaced("state_removed", always(False)),
         "all-state-removed": replaced("state_removed", lambda secret, _: secret.endswith("-state")),
+        "commands-not-recorded": replaced("command_recorded", always(False)),
         "requests-not-recorded": replaced("request_recorded", always(False)),
     }
 )

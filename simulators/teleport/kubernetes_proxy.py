@@ -253,7 +253,7 @@ class KubernetesProxy:
             answer = await stream.head()
             place = _place(audited["target"], request.query.get("container", ""), answer["pod"])
             session = Session(self._auth.audit, request.query.getall("command", []), audited, place)
-            recorded = self._auth.decisions.request_recorded(False)
+            recorded = self._auth.decisions.command_recorded(request.query.getall("command", []))
             if recorded:
                 session.start()
             try:

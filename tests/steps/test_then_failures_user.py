@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pytest_bdd.steps import step_function_context_registry
 
-from harness.causes import user
+from harness.causes import commands, user
 from harness.causes.user import Told
 from harness.core.errors import Withheld
 from harness.environment import Completed, Routed
 from harness.failures.table import FAILURES, failure_named
+from harness.scenario import Names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,14 @@ def request(code: int, subresource: str = "exec") -> dict[str, Any]:
 
 
 DISCOVERY = {"objectRef": {}, "responseStatus": {"code": 403}}
+NAMES = Names.unique("abc")
+VERSION = {"spec": {"version": "13.0.0-dev"}}
+COMMAND = {
+    "user": NAMES.user,
+    "command": "teleport version",
+    "kubernetes_pod_name": f"{NAMES.release}-0",
+    "exitError": None,
+}
 EXEC = {"resource": "pods/exec"}
 NOT_BOUND = EXEC | {"failure": "exec-not-bound", "workstation__kubectl": Routed(ran(1), (), ())}
 
@@ -63,6 +72,32 @@ STEPS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
             EXEC | {"kubernetes__audit": [request(200)]},
             EXEC | {"kubernetes__audit": [request(403), request(403, "")]},
             EXEC | {"kubernetes__audit": [request(403, "log")]},
+        ],
+    ),
+    "the user is given what the command printed": (
+        [{"printed": "Teleport v13.0.0-dev git:", "teleport__kube_servers": [VERSION]}],
+        [
+            {"printed": "", "teleport__kube_servers": [VERSION]},
+            {"printed": "Teleport v12.0.0", "teleport__kube_servers": [VERSION]},
+            {"printed": "Teleport v13.0.0-dev git:", "teleport__kube_servers": []},
+        ],
+    ),
+    "Teleport recorded the command as that user's": (
+        [{"teleport__audit": [COMMAND]}],
+        [
+            {"teleport__audit": []},
+            {"teleport__audit": [COMMAND | {"user": "somebody"}]},
+            {"teleport__audit": [COMMAND | {"exitError": "command terminated with exit code 1"}]},
+            {"teleport__audit": [COMMAND | {"command": "true"}]},
+            {"teleport__audit": [COMMAND | {"kubernetes_pod_name": "another"}]},
+        ],
+    ),
+    "the API server let {resource} alone through as that user": (
+        [EXEC | {"kubernetes__audit": [request(101), request(403), request(200, ""), DISCOVERY]}],
+        [
+            EXEC | {"kubernetes__audit": []},
+            EXEC | {"kubernetes__audit": [request(403)]},
+            EXEC | {"kubernetes__audit": [request(101), request(200, "log")]},
         ],
     ),
     "it lets {resource} through once the cause is mended": (
@@ -102,6 +137,7 @@ def carry_out(phrase: str, world: Callable[..., Scenario], told: dict[str, Any])
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(user, "ANSWERED_SECONDS", 0.3)
+    monkeypatch.setattr(commands, "RECORDED_SECONDS", 0.1)
 
 
 def test_every_then_step_is_here() -> None:

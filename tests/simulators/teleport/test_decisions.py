@@ -77,6 +77,7 @@ HASH = DECIDE.password_hash("right", SALT)
         ("join_needed", ("identity",), False),
         ("container_credentials_asked", (True,), False),
         ("container_credentials_asked", (False,), True),
+        ("command_recorded", (["true"],), True),
         ("sts_meant", ("sts.amazonaws.com", "https://sts.evil.example"), "sts.amazonaws.com"),
         ("aws_asked", (None,), True),
         ("aws_asked", ("identity",), False),
