@@ -48,7 +48,7 @@ from harness.report.plan import Plan
 from harness.report.verify import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from harness.catalogue import ScenarioRecord
     from harness.core.settings import Settings
@@ -261,7 +261,7 @@ def _carry_out(
         outcome.written, _ = state.read(found / state.STATE_FILE)
         _check_real(settings, outcome.written)
         with environments.in_use(found):
-            _scenarios(settings, chosen, folder, outcome)
+            _one_after_the_other(settings, chosen, folder, outcome)
         return
     with environments.owned(settings, tell) as environment:
         try:
@@ -271,10 +271,8 @@ def _carry_out(
             outcome.setup_seconds = time.monotonic() - outcome.begun
             tell(f"environment {environment.name} is up after {outcome.setup_seconds:.1f} s")
             _check_real(settings, outcome.written)
-            if _set_apart(settings, chosen, outcome.written):
-                _side_by_side(settings, chosen, folder, outcome)
-            else:
-                _scenarios(settings, chosen, folder, outcome)
+            apart = _set_apart(settings, chosen, outcome.written)
+            (_side_by_side if apart else _one_after_the_other)(settings, chosen, folder, outcome)
         finally:
             # A signal that comes now ends nothing sooner, and would leave something behind.
             _ignore_signals()
@@ -301,12 +299,22 @@ def _side_by_side(
     settings: Settings, chosen: Sequence[ScenarioRecord], folder: Path, outcome: Outcome
 ) -> None:
     """Runs the `@alone` scenarios in an environment of their own, beside the others."""
+    written = outcome.written
+    if written is None:
+        return
+    additions = (*written.description.additions, APART_ADDITION)
+    outcome.written = replace(written, description=replace(written.description, additions=additions))
     with environments.owned(replace(settings, name=None), lambda _: None) as apart:
-        if written := outcome.written:
-            additions = (*written.description.additions, APART_ADDITION)
-            outcome.written = replace(written, description=replace(written.description, additions=additions))
+
+        def phases() -> Iterator[scenario_runner.Phase]:
+            alone, together = _phases(settings, chosen, folder, written)
+            yield together
+            # The others need not wait for it.
+            made = apart.start_quietly().ending()
+            yield replace(alone, run_id=made.run, environment=made.folder / state.STATE_FILE)
+
         try:
-            _scenarios(settings, chosen, folder, outcome, apart=apart.start().ending())
+            _run_phases(settings, phases(), folder, outcome)
         finally:
             _ignore_signals()
             try:
@@ -315,19 +323,20 @@ def _side_by_side(
                 outcome.leftovers += environments.described(apart.end())
 
 
-def _scenarios(
-    settings: Settings,
-    chosen: Sequence[ScenarioRecord],
-    folder: Path,
-    outcome: Outcome,
-    *,
-    apart: state.State | None = None,
+def _one_after_the_other(
+    settings: Settings, chosen: Sequence[ScenarioRecord], folder: Path, outcome: Outcome
 ) -> None:
-    """Runs the `@alone` scenarios one by one, and the others side by side: after them, or beside them in `apart`."""
-    written = outcome.written
-    if written is None:
-        return
-    results = folder / RESULTS_NAME
+    """Runs the `@alone` scenarios one by one, then the others side by side."""
+    if written := outcome.written:
+        for phase in _phases(settings, chosen, folder, written):
+            if not _run_phases(settings, [phase], folder, outcome):
+                return
+
+
+def _phases(
+    settings: Settings, chosen: Sequence[ScenarioRecord], folder: Path, written: state.State
+) -> list[scenario_runner.Phase]:
+    """The `@alone` scenarios, one at a time, and the others; those of them that there are, their plans written."""
     # What runs one scenario again has an environment made of the same, and no other selection.
     again = replace(
         settings, scenario=(), keyword=None, profile=(), exit_first=False, keep="never", name=None
@@ -336,39 +345,47 @@ def _scenarios(
     first = 1
     alone = tuple(record.id for record in chosen if record.alone)
     together = tuple(record.id for record in chosen if not record.alone)
-    phases: list[scenario_runner.Phase] = []
-    for ids, name, workers, environment in (
-        (alone, PLAN_NAMES[1], 1, apart or written),
-        (together, PLAN_NAMES[2], _workers(settings, written), written),
+    phases = []
+    for ids, name, workers in (
+        (alone, PLAN_NAMES[1], 1),
+        (together, PLAN_NAMES[2], _workers(settings, written)),
     ):
         if not ids:
             continue
-        plan = Plan(ids, first=first, of=len(chosen), command=command)
-        plan.write(folder / name)
+        Plan(ids, first=first, of=len(chosen), command=command).write(folder / name)
         first += len(ids)
-        arguments = run_arguments(workers=min(workers, len(ids)), exit_first=settings.exit_first)
-        phases.append(
-            scenario_runner.Phase(
-                arguments,
-                run_id=environment.run,
-                environment=environment.folder / state.STATE_FILE,
-                plan=folder / name,
-                results=results,
-            )
+        phase = scenario_runner.Phase(
+            run_arguments(workers=min(workers, len(ids)), exit_first=settings.exit_first),
+            run_id=written.run,
+            environment=written.folder / state.STATE_FILE,
+            plan=folder / name,
+            results=folder / RESULTS_NAME,
         )
-    for beside in [phases] if apart else [[phase] for phase in phases]:
-        for status in scenario_runner.run(*beside):
-            stopped = settings.exit_first and status in (1, _INTERRUPTED) and _some_failed(results)
-            # 0 and 1 are verdicts; anything else is pytest itself, or its environment, breaking.
-            if status not in (0, 1) and not stopped:
-                raise EnvironmentBroken(
-                    expected="pytest to run the scenarios",
-                    seen=f"it ended with status {status}",
-                    remedy="see what it printed above",
-                )
-            if stopped:
-                outcome.not_run = Reason("exit-first", "a scenario failed, and --exit-first was given")
-                return
+        phases.append(phase)
+    return phases
+
+
+def _run_phases(
+    settings: Settings, phases: Iterable[scenario_runner.Phase], folder: Path, outcome: Outcome
+) -> bool:
+    """Runs phases side by side; whether the run goes on.
+
+    Raises:
+        EnvironmentBroken: pytest broke.
+    """
+    for status in scenario_runner.run(phases):
+        stopped = settings.exit_first and status in (1, _INTERRUPTED) and _some_failed(folder / RESULTS_NAME)
+        # 0 and 1 are verdicts; anything else is pytest itself, or its environment, breaking.
+        if status not in (0, 1) and not stopped:
+            raise EnvironmentBroken(
+                expected="pytest to run the scenarios",
+                seen=f"it ended with status {status}",
+                remedy="see what it printed above",
+            )
+        if stopped:
+            outcome.not_run = Reason("exit-first", "a scenario failed, and --exit-first was given")
+            return False
+    return True
 
 
 def _workers(settings: Settings, written: state.State) -> int:

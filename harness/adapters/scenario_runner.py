@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from harness.adapters.processes import base_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 CLONE = Path(__file__).resolve().parents[2]
 KEPT = ("TERM", "NO_COLOR", "COLUMNS", "TZ")
@@ -62,11 +62,11 @@ class Phase:
         )
 
 
-def run(*phases: Phase) -> list[int]:
+def run(phases: Iterable[Phase]) -> list[int]:
     """Runs phases side by side, each in an environment of its own.
 
     Args:
-        *phases: At least one.
+        phases: At least one. The next is asked for when the one before it has started, and may take its time.
 
     Returns:
         pytest's exit status of each; negative for the signal that ended it.

@@ -144,6 +144,10 @@ class Provisioned:
         with progress.shown(self._report) as shown:
             return self.making.provision(shown)
 
+    def start_quietly(self) -> state.State:
+        """The same beside something that the user looks at. Raises EnvironmentBroken."""
+        return self.making.provision(progress.Lines(lambda _: None))
+
     def stand(self) -> None:
         """Leaves it standing: `cleanup` spares it, `down` ends it."""
         (self.folder / STANDING).touch()

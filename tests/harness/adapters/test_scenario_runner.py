@@ -61,7 +61,7 @@ def start(
             plan=tmp_path / "plan.json",
             results=tmp_path / "results.jsonl",
         )
-        [status] = scenario_runner.run(phase)
+        [status] = scenario_runner.run([phase])
         return status
 
     return run
