@@ -9,7 +9,7 @@ import logging
 import os
 import ssl
 import tempfile
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +96,10 @@ class Api:
         Raises:
             ApiError: the server refused it.
         """
+        with suppress(UnreachableError):
+            return await self.call(
+                method, path, body, content
+            )  # as nearly always; to be patient costs as much again
         patient = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(UnreachableError),
             wait=tenacity.wait_exponential(multiplier=0.1, max=5),

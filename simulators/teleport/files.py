@@ -37,8 +37,13 @@ def mounted(path: str, environ: Mapping[str, str]) -> Path:
         path: as the program knows it.
         environ: with CONFORMANCE_MOUNTS where there is no mount namespace.
     """
+    return _mounted(path, environ.get(MOUNTS, "{}"))
+
+
+@lru_cache(maxsize=64)
+def _mounted(path: str, places: str) -> Path:
     wanted = f"{PurePosixPath(path)}/"
-    for target, place in _places(environ.get(MOUNTS, "{}")):
+    for target, place in _places(places):
         if wanted.startswith(target):
             return Path(place, wanted.removeprefix(target))
     return Path(path)

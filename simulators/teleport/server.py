@@ -105,6 +105,7 @@ async def run(
         await stop.wait()
     finally:
         await runner.cleanup()
+        auth.store.flush()
 
 
 def ping(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Resource = dict[str, Any]
+
+SAVE_SECONDS = 0.5
+"""How long a change may be in memory alone: several scenarios at a time change something all the while."""
 
 
 class Store:
@@ -33,6 +37,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._due: asyncio.TimerHandle | None = None
         self.fresh = not path.is_file()
         kept: dict[str, dict[str, Resource]] = {} if self.fresh else json.loads(path.read_text())
         (
@@ -59,5 +64,14 @@ class Store:
         }[kind]
 
     def save(self) -> None:
-        """Write everything down; call after each change."""
+        """Write everything down soon; call after each change, in the event loop."""
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(SAVE_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Write everything down that is not yet; call at the end."""
+        if self._due is None:
+            return
+        self._due.cancel()
+        self._due = None
         write_secret(self._path, json.dumps({part: getattr(self, part) for part in self.PARTS}))

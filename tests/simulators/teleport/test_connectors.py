@@ -165,21 +165,24 @@ class TestWithLicence:
     """What a licensed cluster would do with SAML and OIDC: the scenarios' faults rest on it."""
 
     @staticmethod
-    def connectors(folder: Path, fault: str = "") -> Connectors:
-        """Those that a file remembers, as a service that was started again has them."""
+    def connectors(store: Store, fault: str = "") -> Connectors:
+        """Those that a store remembers."""
         decisions = dataclasses.replace(Decisions(), connector_kept=lambda _, spec: spec)
         auth: Any = SimpleNamespace(
             authorize=lambda *_: None,
             decisions=FAULTS[fault](decisions) if fault else decisions,
             imitation=Imitation(13),
-            store=Store(folder / "state.json"),
+            store=store,
         )
         return Connectors(auth, SimpleNamespace())  # type: ignore[arg-type]  # GitHub alone is reached
 
     def taken(self, folder: Path, kind: str, fault: str = "", *, secrets: bool = True) -> dict[str, Any]:
-        connectors, caller = self.connectors(folder, fault), SimpleNamespace(name="alice")
+        # What a file remembers, as a service that was started again has it.
+        store = Store(folder / "state.json")
+        connectors, caller = self.connectors(store, fault), SimpleNamespace(name="alice")
         told = asyncio.run(connectors.create(caller, connector(kind, "one"), force=True))  # type: ignore[arg-type]  # nobody asks who it is
         assert told == "authentication connector 'one' has been created\n"
+        store.flush()
         (found,) = connectors.get(caller, kind, "one", secrets=secrets)  # type: ignore[arg-type]  # the same
         return dict(found["spec"])
 
@@ -209,7 +212,6 @@ class TestWithLicence:
         assert self.taken(tmp_path, kind, "every-connector-has-a-key")["signing_key_pair"]["private_key"]
 
     def test_one_without_a_name_is_refused(self, tmp_path: Path) -> None:
+        connectors, caller = self.connectors(Store(tmp_path / "state.json")), SimpleNamespace()
         with pytest.raises(TeleportError, match="missing parameter Name"):
-            asyncio.run(
-                self.connectors(tmp_path).create(SimpleNamespace(), connector("oidc", ""), force=False)  # type: ignore[arg-type]  # nobody asks who it is
-            )
+            asyncio.run(connectors.create(caller, connector("oidc", ""), force=False))  # type: ignore[arg-type]  # nobody asks who it is

@@ -261,12 +261,12 @@ def test_texts_tell_their_provenance(lab: Any) -> None:
     assert measured["no-kubernetes-groups"]["provenance"] == "measured"
 
 
-def test_state_survives_the_auth_service(lab: Any) -> None:
+def test_state_survives_the_auth_service(lab: Any, wait: Callable[..., Any]) -> None:
     from simulators.teleport.store import Store  # noqa: PLC0415  # reads the file as a second start would
 
     path = lab.configuration.parent / "data" / "backend" / "state.json"
     name = lab.token("role")
-    again = Store(path)
+    again = wait(lambda: (kept := Store(path)).tokens.get(name) and kept)
     assert not again.fresh
     assert again.tokens[name]["spec"]["join_method"] == "iam"
 
