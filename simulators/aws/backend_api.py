@@ -17,6 +17,8 @@ import aiohttp
 from .answers import Answer, AwsError, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .credentials import RoleArn
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
@@ -62,6 +64,10 @@ class Backend:
     def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
         self._url = url.rstrip("/")
         self._session = session
+        # (account, partition, action, name) -> what a look-up found. Nobody but the gateway calls the backend, so it
+        # holds until a write of the same thing has passed: an agent that is refused asks for the same again and again.
+        self._found: dict[tuple[str, str, str, str], ET.Element | None] = {}
+        self._writes = 0
 
     async def role(self, arn: RoleArn) -> Role | None:
         """Look a role up by its ARN; the path counts, as it does at AWS.
@@ -103,13 +109,37 @@ class Backend:
             AwsError: The backend does not answer.
         """
         headers = {name: value for name, value in request.headers if name.lower() not in _NOT_FORWARDED}
-        return await self._send(
-            request.method, request.target, {**headers, **_acting_as(account, region)}, request.body
-        )
+        try:
+            return await self._send(
+                request.method, request.target, {**headers, **_acting_as(account, region)}, request.body
+            )
+        finally:
+            self._forget(request.parameters())
+
+    def _forget(self, parameters: Mapping[str, str]) -> None:
+        """Forget what a call may have changed."""
+        action, role = parameters.get("Action", ""), parameters.get("RoleName")
+        if action.startswith(("Get", "List")):
+            return
+        self._writes += 1
+        for key in list(self._found):
+            if role is None or key[2:] == ("GetRole", role):
+                del self._found[key]
 
     async def _look_up(
         self, account: str, partition: str, action: str, **parameters: str
     ) -> ET.Element | None:
+        key = (account, partition, action, "".join(parameters.values()))
+        if key in self._found:
+            return self._found[key]
+        writes = self._writes
+        found = await self._ask(account, partition, action, **parameters)
+        # An answer that a write has overtaken may be one of before.
+        if writes == self._writes:
+            self._found[key] = found
+        return found
+
+    async def _ask(self, account: str, partition: str, action: str, **parameters: str) -> ET.Element | None:
         form = {"Action": action, "Version": "2010-05-08", **parameters}
         region, host = _IAM.get(partition, _IAM["aws"])
         headers = {
