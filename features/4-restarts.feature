@@ -41,5 +41,6 @@ Feature: How it works. The identity is kept
   @id:failures.teleport-without-data @failure:teleport-lost-its-data @alone @needs:stop-teleport
   Scenario: An agent whose Teleport lost its data serves again once it has lost its identity too
     When Teleport comes back without its data
-    Then the agent does not serve again by itself
+    Then it shows where and as the table of failures says
+    And the agent does not serve again by itself
     And it serves again as another host once its identity is deleted and its pod restarted

@@ -451,6 +451,9 @@ class Agent(Protocol):
     def events(self, text: str) -> str:
         """Waits until Kubernetes' warnings about the agent's pod or StatefulSet hold a text; all of them."""
 
+    def unregistered_until(self, mend: Callable[[], None]) -> Sequence[str]:
+        """Watches that the agent joins in vain, and registers once `mend` was called; hosts registered before that."""
+
     def never_starts_until(self, mend: Callable[[], None]) -> Sequence[JSON]:
         """Watches that no container of the agent starts, and has it join once `mend` was called; what did before."""
 
@@ -720,6 +723,12 @@ class Disruption(Protocol):
 
     def teleport_without_data(self) -> AbstractContextManager[None]:
         """Auth and Proxy Service run, and have lost all that they knew; then again with it (`stop-teleport`)."""
+
+    def teleport_with_tunnel_at(self, address: str) -> AbstractContextManager[None]:
+        """They send agents to this `host:port` for the reverse tunnel; then as before (`stop-teleport`)."""
+
+    def teleport_without_kubernetes(self) -> AbstractContextManager[None]:
+        """The Proxy Service takes no requests of kubectl; then as before (`stop-teleport`)."""
 
     def node_away(self) -> AbstractContextManager[None]:
         """The agent's node is drained and stopped; started again and uncordoned (capability `restart-node`)."""

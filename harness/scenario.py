@@ -15,6 +15,7 @@ from harness.core.findings import note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from harness.environment import (
         JSON,
@@ -178,6 +179,7 @@ class Scenario:
     disruption: Disruption | None = field(repr=False, default=None)
     impostor: Impostor | None = field(repr=False, default=None)
     until_end: contextlib.ExitStack = field(repr=False, default_factory=contextlib.ExitStack)
+    _disrupted: contextlib.ExitStack = field(repr=False, default_factory=contextlib.ExitStack)
 
     # Arrangements, through APIs
 
@@ -281,6 +283,26 @@ class Scenario:
     def miss_teleport(self) -> Restarted:
         """Teleport is away for a while; what is known of the agent afterwards."""
         return self.agent.lose_teleport(self._disruption.teleport_away())
+
+    def take_teleport_away(self) -> None:
+        """Teleport is stopped, until `end_disruption` or the scenario ends."""
+        self._disrupt(self._disruption.teleport_away())
+
+    def lead_tunnel_to(self, address: str) -> None:
+        """Teleport sends agents to this `host:port` for the reverse tunnel, until `end_disruption`."""
+        self._disrupt(self._disruption.teleport_with_tunnel_at(address))
+
+    def switch_kubernetes_off(self) -> None:
+        """Teleport's proxy takes no requests of kubectl, until `end_disruption`."""
+        self._disrupt(self._disruption.teleport_without_kubernetes())
+
+    def _disrupt(self, away: AbstractContextManager[None]) -> None:
+        self.until_end.enter_context(self._disrupted)
+        self._disrupted.enter_context(away)
+
+    def end_disruption(self) -> None:
+        """Teleport runs as before."""
+        self._disrupted.close()
 
     def lose_data_of_teleport(self) -> None:
         """Teleport comes back without its data, and the joining token is made anew.

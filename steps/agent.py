@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from pytest_bdd import then, when
 
-from harness.failures.table import measured_text
+from harness.failures.table import failure_named, measured_text
 
 if TYPE_CHECKING:
     from harness.environment import Restarted
+    from harness.failures.table import Failure
     from harness.scenario import Scenario
 
 
@@ -37,9 +38,10 @@ def miss_teleport(scenario: Scenario) -> Restarted:
     return scenario.miss_teleport()
 
 
-@when("Teleport comes back without its data")
-def lose_data(scenario: Scenario) -> None:
+@when("Teleport comes back without its data", target_fixture="failure")
+def lose_data(scenario: Scenario) -> Failure:
     scenario.lose_data_of_teleport()
+    return failure_named("teleport-lost-its-data")
 
 
 @then("the agent has joined by IAM")

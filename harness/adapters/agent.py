@@ -99,6 +99,7 @@ class Agent(AgentFailures):
         chart: Chart,
         proxy_address: str,
         read_sockets: SocketsReader = sockets.of_pod,
+        away_seconds: float | None = None,
     ) -> None:
         """Binds an agent to a scenario.
 
@@ -113,6 +114,7 @@ class Agent(AgentFailures):
             chart: The chart under test.
             proxy_address: The chart's `proxyAddr`.
             read_sockets: Gives a pod's probed ports and its sockets; by default, those of the lab's pods.
+            away_seconds: How long Teleport is away at least; `AWAY_SECONDS` where not given.
         """
         super().__init__(
             names=names,
@@ -126,6 +128,7 @@ class Agent(AgentFailures):
         self._env = dict(env)
         self._chart = chart
         self._proxy_address = proxy_address
+        self._away_seconds = away_seconds
 
     def values(self) -> dict[str, str]:
         """The guide's `--set` values for this scenario's names (claim s3.install, role kube only)."""
@@ -397,6 +400,7 @@ class Agent(AgentFailures):
             within: Seconds until it must have; `TRIES_SECONDS` where not given.
         """
         began = time.monotonic()
+        away_seconds = self._away_seconds or AWAY_SECONDS
         told, counted = 0.0, known
 
         def seconds_until_told() -> float:
@@ -407,8 +411,8 @@ class Agent(AgentFailures):
 
         eventually(
             seconds_until_told,
-            lambda seconds: seconds > AWAY_SECONDS,
-            expected=f"the agent to tell of trouble {AWAY_SECONDS:g} s after Teleport went away",
+            lambda seconds: seconds > away_seconds,
+            expected=f"the agent to tell of trouble {away_seconds:g} s after Teleport went away",
             within=within or TRIES_SECONDS,
             last_words=self.last_error,
         )

@@ -96,7 +96,7 @@ class CanaryRole:
 class Mended(CanaryRole):
     """Control of "no join": the audit log works before, and mending what keeps the agent out lets it join."""
 
-    def __init__(self, agent: Agent, teleport: Teleport, mend: Callable[[], None]) -> None:
+    def __init__(self, agent: AgentReadings, teleport: Teleport, mend: Callable[[], None]) -> None:
         """Binds the control to a scenario's agent.
 
         Args:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.adapters.agent_controls import CanaryRole
-from harness.adapters.agent_readings import READY_SECONDS, AgentReadings
+from harness.adapters.agent_controls import CanaryRole, Mended
+from harness.adapters.agent_readings import CHALLENGE_SECONDS, READY_SECONDS, AgentReadings
 from harness.core import recording
 from harness.core.waiting import eventually, stays
 
@@ -80,6 +80,34 @@ class AgentFailures(AgentReadings):
         mend()
         self.joined()
         return before
+
+    def unregistered_until(self, mend: Callable[[], None]) -> Sequence[str]:
+        """Watches that the agent joins again and again and registers nothing, and registers once `mend` was called.
+
+        What shows that the watching could see a registration (design rule 4): mending has this very agent register,
+        seen by the same query.
+
+        Returns:
+            Hosts registered before it was called: none.
+
+        Raises:
+            NotObserved: The agent did not join twice, or registered.
+            EnvironmentBroken: It did not register afterwards: nothing shows that the watching could have seen it.
+        """
+        eventually(
+            lambda: [event for event in self._joined_so_far() if event.get("role") == "Kube"],
+            lambda joins: len(joins) > 1,
+            expected="the agent to join once more",
+            within=CHALLENGE_SECONDS,
+            last_words=self.last_error,
+        )
+        return stays(
+            lambda: [str(server["spec"]["host_id"]) for server in self._teleport.kube_servers()],
+            lambda hosts: len(hosts) == 0,
+            expected=f"no kube_server of {self.names.cluster}",
+            budget=STILL_SECONDS,
+            control=Mended(self, self._teleport, mend),
+        )
 
     def ends_until(self, mend: Callable[[], None]) -> Sequence[JSON]:
         """Watches that the agent ends again and again and does not join, and joins once `mend` was called.

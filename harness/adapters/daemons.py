@@ -6,7 +6,8 @@ import contextlib
 import os
 import socket
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -18,7 +19,6 @@ from harness.core.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from harness.core.ledger import Entry, Ledger
 
@@ -119,6 +119,37 @@ def start(
         ) from error
     write_atomically(log.with_suffix(".pid"), str(process.pid))
     return Daemon(name=name, pid=process.pid, log=log, process=process)
+
+
+def stop(log: Path) -> Callable[[Ledger], Daemon]:
+    """Ends a daemon, whoever started it; returns what starts it again as it was.
+
+    Args:
+        log: File with its standard output and error.
+
+    Raises:
+        EnvironmentBroken: It was gone already, or does not end.
+    """
+    known = Daemon(log.stem, int(log.with_suffix(".pid").read_text()), log)
+    known.must_be_alive()
+    process = psutil.Process(known.pid)
+    argv, env, cwd = process.cmdline(), process.environ(), Path(process.cwd())
+    _end([process], STOP_SECONDS)
+    if _runs(process):
+        raise EnvironmentBroken(
+            expected=f"{known.name} to end",
+            seen=f"process {known.pid} runs on after SIGKILL",
+            remedy=f"the whole log is {log}",
+        )
+
+    def again(ledger: Ledger) -> Daemon:
+        daemon = start(known.name, argv, env=env, cwd=cwd, log=log, ledger=ledger)
+        if daemon.process is not None:
+            # It outlives whoever started it, a worker for instance, which is not to be warned of that.
+            daemon.process.returncode = 0
+        return replace(daemon, process=None)
+
+    return again
 
 
 def must_all_be_alive(folder: Path) -> None:

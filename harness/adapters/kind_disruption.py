@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from typing import TYPE_CHECKING, Any
 
 from harness.adapters import (
@@ -15,6 +14,7 @@ from harness.adapters import (
 )
 from harness.adapters.agent_readings import is_ready
 from harness.adapters.kubernetes_api import MERGE, RefusedError
+from harness.adapters.teleport_disruption import TeleportDisruption
 from harness.core.errors import EnvironmentBroken, NotObserved, TransientOracleError
 from harness.core.waiting import eventually
 
@@ -35,7 +35,7 @@ OWN_NAMESPACES = frozenset({"kube-system", "local-path-storage", pod_identity_we
 """Namespaces of what makes the cluster work; the others are scenarios'."""
 
 
-class KindDisruption:
+class KindDisruption(TeleportDisruption):
     """`harness.environment.Disruption` over containers."""
 
     def __init__(
@@ -51,11 +51,9 @@ class KindDisruption:
             node: Name of the node's container.
             api: The API server with an administrator's rights.
         """
-        self._teleport = teleport
+        super().__init__(away=lambda: _away(teleport, self._wait_for_teleport), log=log)
         self._address = address
         self._log = log
-        # Beside Teleport's data while it runs without them.
-        self._kept = log.with_name("data-kept")
         self._ca_file = ca_file
         self._node = node
         self._api = api
@@ -67,8 +65,7 @@ class KindDisruption:
             EnvironmentBroken: One was.
         """
         left = [f"{node['metadata']['name']} is cordoned" for node in self._nodes() if _is_cordoned(node)]
-        if self._kept.exists():
-            left.append(f"Teleport runs without its data, which lies in {self._kept}")
+        left += self.left()
         if left:
             raise EnvironmentBroken(
                 expected="an environment as it was made",
@@ -76,43 +73,6 @@ class KindDisruption:
                 remedy="a run was killed in the middle of a disruption: end this environment (./conformance down) "
                 "and make a new one",
             )
-
-    @contextlib.contextmanager
-    def teleport_away(self) -> Iterator[None]:
-        """Auth and Proxy Service are stopped; started again with their data, and waited for.
-
-        Raises:
-            EnvironmentBroken: They did not stop, or did not come back.
-        """
-        with _away(self._teleport, self._wait_for_teleport):
-            yield
-
-    @contextlib.contextmanager
-    def teleport_without_data(self) -> Iterator[None]:
-        """Auth and Proxy Service have lost all their data for a block, and are waited for before and after it.
-
-        They come back as a new cluster of the same name: other authorities, no users, roles or tokens. What they had
-        is put aside and back.
-
-        Raises:
-            EnvironmentBroken: They did not stop, or did not come back.
-        """
-        data = self._kept.with_name("data")
-        with contextlib.ExitStack() as undoing:
-            with _away(self._teleport, self._wait_for_teleport):
-                data.rename(self._kept)
-                undoing.enter_context(self._with_data_again(data))
-            yield
-
-    @contextlib.contextmanager
-    def _with_data_again(self, data: Path) -> Iterator[None]:
-        """Puts Teleport's data back when a block ends, and starts it with them."""
-        try:
-            yield
-        finally:
-            with _away(self._teleport, self._wait_for_teleport):
-                shutil.rmtree(data, ignore_errors=True)
-                self._kept.rename(data)
 
     def _wait_for_teleport(self, container: Container) -> None:
         teleport_container.wait_until_answering(container, self._log, self._address, self._ca_file)

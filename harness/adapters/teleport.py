@@ -81,7 +81,7 @@ class Teleport:
         self._roles: list[str] = []
         self._made: list[str] = []
         # Only what happens from now on concerns this scenario.
-        self._audit_file = server.audit_log.resolve()
+        self._audit_file = _which(server.audit_log)
         self._audit_from = end_of_lines(server.audit_log)
         self._log_from = end_of_lines(server.log)
 
@@ -326,7 +326,7 @@ class Teleport:
 
         Of the file that Teleport writes now: a Teleport without its data begins another one, and so does a new day.
         """
-        start = self._audit_from if self._server.audit_log.resolve() == self._audit_file else 0
+        start = self._audit_from if _which(self._server.audit_log) == self._audit_file else 0
         found = [
             record
             for record in read_json_lines(self._server.audit_log, start, naming=event)
@@ -401,3 +401,12 @@ def newest(resources: Sequence[JSON], host_id: str) -> dict[str, Any] | None:
     """The `kube_server` of a host with the latest expiry, or None."""
     own = [dict(resource) for resource in resources if resource["spec"]["host_id"] == host_id]
     return max(own, key=lambda resource: str(resource["metadata"]["expires"]), default=None)
+
+
+def _which(path: Path) -> tuple[int, int] | None:
+    """Which file is at a path, behind its links; None while there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

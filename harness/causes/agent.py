@@ -91,7 +91,7 @@ def start_without_identity(scenario: Scenario) -> None:
     scenario.agent.again()
 
 
-def _copy_identity(scenario: Scenario) -> None:
+def copy_identity(scenario: Scenario) -> None:
     """Another agent has joined; its state Secret is copied to where this one will look for its own."""
     _arrange(scenario)
     other = scenario.beside(scenario.names.beside())
@@ -122,7 +122,7 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
         "state-role-missing": Cause(_unbind, _bind),
         "state-not-writable": Cause(_only_read, _write_too),
         "cluster-role-missing": Cause(_arrange, _upgrade, lambda _: {"rbac.create": "false"}),
-        "identity-copied": Cause(_copy_identity, start_without_identity),
+        "identity-copied": Cause(copy_identity, start_without_identity),
         "several-replicas": Cause(_arrange, values=lambda _: {"highAvailability.replicaCount": "2"}),
     }
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from harness.causes import agent, aws, chart, pod, token
+from harness.causes import agent, aws, chart, pod, teleport, token
 from harness.core.errors import ConformanceError
 from harness.failures.table import failure_with_cause, measured_texts
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.scenario import Scenario
 
 CAUSES: Mapping[str, Cause] = MappingProxyType(
-    {**agent.CAUSES, **aws.CAUSES, **chart.CAUSES, **pod.CAUSES, **token.CAUSES}
+    {**agent.CAUSES, **aws.CAUSES, **chart.CAUSES, **pod.CAUSES, **teleport.CAUSES, **token.CAUSES}
 )
 """By the failure's name."""
 

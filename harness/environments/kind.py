@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.adapters import (
     aws_containers,
     containers,
+    daemons,
     docker_engine,
     kind_cluster,
     run_containers,
@@ -40,7 +41,7 @@ class Kind(lab.Lab):
         Raises:
             EnvironmentBroken: One does not run, or is another.
         """
-        super().must_be_alive()
+        daemons.must_all_be_alive(self._state.folder)
         run, known = self._state.run, self._state.identities
         run_containers.must_all_be_alive(run, container_prefix(run))
         there = run_containers.identities(run, container_prefix(run))

@@ -15,10 +15,13 @@ from harness.adapters.connectors import Connectors
 from harness.adapters.impostor import Impostor, RealDoor, SimulatedDoor
 from harness.adapters.kubernetes import Cluster
 from harness.adapters.kubernetes_api import KubernetesAPI
+from harness.adapters.lab_disruption import LabDisruption
 from harness.adapters.roles import Roles
 from harness.adapters.teleport import Teleport
 from harness.adapters.workstation import Workstation, client_environment
+from harness.core.ledger import Ledger
 from harness.core.redaction import redactor
+from harness.environments import state
 from harness.scenario import Names, Scenario
 
 if TYPE_CHECKING:
@@ -26,10 +29,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.adapters.agent_readings import SocketsReader
-    from harness.environment import Disruption
-    from harness.environments import state
+    from harness.adapters.kind_disruption import KindDisruption
     from harness.scenario import Beside
 
+
+SIMULATED_AWAY_SECONDS = 1.0
+"""How long a simulated Teleport is away at least: its agents wait a thirtieth from try to try."""
 
 TURN = "printed-names.lock"
 """File in the environment's folder whose lock is the turn of whoever has the printed names."""
@@ -70,6 +75,7 @@ class Lab:
     def must_be_alive(self) -> None:
         """Checks that everything of the environment still runs. Raises EnvironmentBroken."""
         daemons.must_all_be_alive(self._state.folder)
+        self._disruption().must_be_over()
 
     def _administrator(self, home: Path) -> teleport_server.Administrator:
         """`tctl` beside the Auth Service."""
@@ -86,9 +92,15 @@ class Lab:
         """How sockets of a pod are read."""
         return sockets.of_pod
 
-    def _disruption(self) -> Disruption | None:
-        """What can be stopped and started; nothing in the lab."""
-        return None
+    def _disruption(self) -> LabDisruption | KindDisruption:
+        """What can be stopped and started."""
+        made = self._state
+        return LabDisruption(
+            address=made.addresses["teleport"],
+            log=made.path("teleport_log"),
+            ca_file=made.path("ca"),
+            ledger=Ledger(made.folder / state.LEDGER_FILE),
+        )
 
     def _cluster(self, names: Names) -> Cluster:
         """The cluster, bound to a scenario's names."""
@@ -146,7 +158,8 @@ class Lab:
             log=made.path("teleport_log"),
             version=made.teleport_version,
         )
-        door = SimulatedDoor if self.description.components["teleport"].simulated else RealDoor
+        simulated = self.description.components["teleport"].simulated
+        door = SimulatedDoor if simulated else RealDoor
         cluster = self._cluster(names)
         teleport = Teleport(
             names=names,
@@ -186,6 +199,7 @@ class Lab:
             chart=charts.Chart(made.path("chart"), made.chart_version, made.chart_app_version),
             proxy_address=f"{teleport_server.HOST}:443",
             read_sockets=self._sockets(),
+            away_seconds=SIMULATED_AWAY_SECONDS if simulated else None,
         )
         scenario = Scenario(
             id=scenario_id,

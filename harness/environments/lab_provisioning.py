@@ -56,6 +56,7 @@ CAPABILITIES = frozenset(
         "kubernetes-audit-log",
         "node-identity",
         "role-denial",
+        "stop-teleport",
         "teleport-audit-log",
     }
 )

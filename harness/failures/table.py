@@ -35,7 +35,7 @@ class Failure:
 
     Attributes:
         name: as in `@failure:` tags.
-        family: `aws`, `token`, `impostor`, `agent`, `chart` or `user`.
+        family: `aws`, `token`, `impostor`, `teleport`, `agent`, `chart` or `user`.
         cause: what is wrong, as a clause; scenarios say it in these words.
         diagnosis: what it means, and how to tell it from others with the same words.
         fix: what mends it.

@@ -20,6 +20,7 @@ FAMILIES = {
     "aws": "In AWS",
     "token": "The joining token",
     "impostor": "Someone else",
+    "teleport": "Teleport itself",
     "agent": "The agent",
     "chart": "The chart and its releases",
     "user": "The user",

@@ -105,6 +105,7 @@ class Agent:
         self._diagnostics = Diagnostics(imitation)
         self._host_id = ""
         self._started: set[str] = set()
+        self._joins_anew = False
 
     async def run(self, diagnostics: str | None) -> None:
         """Serve until SIGTERM or SIGINT.
@@ -168,15 +169,21 @@ class Agent:
         attempt = 0
         while True:
             try:
-                fresh = self._decisions.join_needed(identity)
-                if fresh:
-                    identity = await self._joined(role)
+                if attempt:
+                    # Seen on 13: whoever deletes it meanwhile has the agent join anew.
+                    identity = (await self._storage.read()).get(state.identity_key(role))
+                items: dict[str, str] = {}
+                if self._joins_anew or self._decisions.join_needed(identity):
+                    items = await self._joined(role)
                 elif self._decisions.aws_asked(identity):
                     await self._asked_aws()
-                await self._connected(role, json.loads(identity or "{}")["spec"], fresh=fresh)
+                known = items.get(state.identity_key(role)) or identity or "{}"
+                await self._connected(role, json.loads(known)["spec"], items)
                 attempt = 0
-            except (TeleportError, CredentialsError, OSError, aiohttp.ClientError) as error:
+            except (TeleportError, CredentialsError, ApiError, OSError, aiohttp.ClientError) as error:
                 self._tell_failure(role, error)
+                if self._decisions.gives_up():
+                    raise InitializationError(str(error)) from error
             await asyncio.sleep(_pause(attempt))
             attempt += 1
 
@@ -192,17 +199,20 @@ class Agent:
             text = self._imitation.text("connection-failed", role=role, error=error or type(error).__name__)
             self._log.failure("PROC:1", f"{text} pid:1.1")
 
-    async def _joined(self, role: str) -> str:
-        """Join; the identity, as it is kept."""
+    async def _joined(self, role: str) -> dict[str, str]:
+        """Join; what is to be kept of it."""
         self._log.inform("PROC:1", "Joining the cluster with a secure token. pid:1.1")
         self._log.inform("AUTH", "Attempting registration via proxy server.")
         key = certificates.private_key()
         certificate, authority = await self._registered(role, key)
         self._log.inform("AUTH", "Successfully registered via proxy server.")
         self._log.inform("PROC:1", f"{role} has obtained credentials to connect to the cluster. pid:1.1")
-        items = state.identity_items(role, key, certificate, authority)
+        return state.identity_items(role, key, certificate, authority)
+
+    async def _keep(self, role: str, items: Mapping[str, str]) -> None:
+        """Write down what came of a join: not before it was good for a connection."""
         if not self._decisions.identity_kept(role):
-            return items[state.identity_key(role)]
+            return
         try:
             async with self._writing:
                 await self._storage.write(items)
@@ -212,7 +222,6 @@ class Agent:
         else:
             text = f"The process successfully wrote the credentials and state of {role} to the disk. pid:1.1"
             self._log.inform("PROC:1", text)
-        return items[state.identity_key(role)]
 
     async def _registered(self, role: str, key: str) -> tuple[str, str]:
         if self._method == "token":
@@ -271,7 +280,9 @@ class Agent:
         try:
             async with session.post(url, json=given or {}, **towards) as answer:
                 result = await answer.json(content_type=None)
-        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL, UnicodeError) as problem:
+        except (
+            aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.InvalidURL, UnicodeError
+        ) as problem:  # fmt: skip
             words = told(problem, self._proxy, self._imitation)
             raise TeleportError("ConnectionProblem", words) from problem
         if answer.ok:
@@ -283,22 +294,32 @@ class Agent:
             text = f"rpc error: code = Unknown desc = rpc error: code = {RPC_CODES[kind]} desc = {text}"
         raise TeleportError(kind, text)
 
-    async def _connected(self, role: str, identity: Mapping[str, Any], *, fresh: bool) -> None:
-        """Be connected with an identity; returns when a connection was lost."""
+    async def _connected(self, role: str, identity: Mapping[str, Any], items: Mapping[str, str]) -> None:
+        """Be connected with an identity; returns when a connection was lost.
+
+        Args:
+            role: as which.
+            identity: that was kept, or that the agent has just joined with.
+            items: to be kept of a join; none where it needed none.
+        """
         pem = identity["tls_cert"] + identity["key"]
         if self._configuration.enabled("kubernetes_service") and role == "Kube" and self._api is None:
             raise TeleportError(
                 "BadParameter", "no Kubernetes cluster: this is not a pod with a service account"
             )
         async with self._outbound.session(None, identity=pem, verify=self._verify) as session:
-            if not fresh:
+            if not items:
                 cluster = certificates.identity_in(identity["tls_cert"]).cluster
                 text = f"Connecting to the cluster {cluster} with TLS client certificate. pid:1.1"
                 self._log.inform("PROC:1", text)
-            proxy = await self._call(session, "hello", {"role": role})
+            proxy = await self._greeted(session, role, identity)
+            dialled = self._decisions.tunnel_dialled(self._proxy, proxy["listening"], proxy["tunnel"])
+            if dialled == proxy["tunnel"]:
+                await self._reached(dialled)
+            if items:
+                await self._keep(role, items)
             self._log.inform("PROC:1", f"{role}: {FEATURES}  pid:1.1")
             if role == "Kube" and self._api:
-                dialled = self._decisions.tunnel_dialled(self._proxy, proxy["listening"])
                 await self._tunnelled(session, self._api, dialled)
             else:
                 if role == "Instance":
@@ -306,6 +327,40 @@ class Agent:
                 else:
                     self._service_started(role)
                 await asyncio.Event().wait()
+
+    async def _greeted(
+        self, session: aiohttp.ClientSession, role: str, identity: Mapping[str, Any]
+    ) -> dict[str, str]:
+        """What the proxy tells a host that it knows.
+
+        Raises:
+            TeleportError: it does not know it, or is of another cluster than the identity.
+        """
+        try:
+            greeted: dict[str, str] = await self._call(session, "hello", {"role": role})
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            # So TLS ends for a certificate of another authority. A real agent looks at the proxy's own.
+            async with self._outbound.session(CALL_SECONDS, verify=self._verify) as stranger:
+                if await self._call(stranger, "authority") in identity["tls_ca_certs"]:
+                    raise
+            self._joins_anew = self._decisions.joins_another_cluster()
+            words = self._imitation.text("identity-of-another-cluster", proxy=self._proxy)
+            raise TeleportError("ConnectionProblem", words) from None
+        return greeted
+
+    async def _reached(self, address: str) -> None:
+        """Dial the reverse tunnel where it is apart from the proxy's own address.
+
+        Raises:
+            TeleportError: nobody answers.
+        """
+        host, _, port = address.rpartition(":")
+        try:
+            _, writer = await asyncio.open_connection(host, int(port))
+        except OSError as error:
+            words = self._imitation.text("tunnel-refused", address=address)
+            raise TeleportError("ConnectionProblem", words) from error
+        writer.close()
 
     def _service_started(self, role: str) -> None:
         self._started.add(role)

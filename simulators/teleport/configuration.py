@@ -23,7 +23,18 @@ SECTIONS: dict[str, frozenset[str]] = {
     "auth_service": frozenset(
         {"enabled", "cluster_name", "listen_addr", "proxy_listener_mode", "authentication", "tokens"}
     ),
-    "proxy_service": frozenset({"enabled", "web_listen_addr", "public_addr", "https_keypairs"}),
+    "proxy_service": frozenset(
+        {
+            "enabled",
+            "web_listen_addr",
+            "public_addr",
+            "https_keypairs",
+            "listen_addr",
+            "tunnel_listen_addr",
+            "tunnel_public_addr",
+            "kube_listen_addr",
+        }
+    ),
     "ssh_service": frozenset({"enabled"}),
     "kubernetes_service": frozenset({"enabled", "kube_cluster_name", "labels"}),
     "app_service": frozenset({"enabled", "apps", "resources"}),
@@ -52,11 +63,13 @@ class Configuration:
         path: of the file, as it was named.
         sections: of the file.
         data: data folder, as it was named.
+        version: of the file's format.
     """
 
     path: str
     sections: dict[str, Section] = field(default_factory=dict)
     data: str = DATA_FOLDER
+    version: str = "v1"
 
     def section(self, name: str) -> Section:
         """A section; empty where the file lacks it."""
@@ -77,6 +90,18 @@ class Configuration:
         return address(
             self.section("auth_service").get("listen_addr", "127.0.0.1:3025"), "auth_service.listen_addr"
         )
+
+    @property
+    def tunnel_apart(self) -> str:
+        """`host:port` to which agents are sent for the reverse tunnel; empty where it is the proxy's own address."""
+        proxy, auth = self.section("proxy_service"), self.section("auth_service")
+        apart = auth.get("proxy_listener_mode", "multiplex") == "separate"
+        return str(proxy.get("tunnel_public_addr", "")) if apart else ""
+
+    @property
+    def serves_kubernetes(self) -> bool:
+        """Whether the proxy takes kubectl's requests: of itself from format v2 on (13, lib/config/configuration.go)."""
+        return self.version != "v1" or "kube_listen_addr" in self.section("proxy_service")
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -131,4 +156,4 @@ def read(named: str, path: Path) -> Configuration:
         if unknown:
             raise ConfigurationError(f"{name}.{unknown[0]}: this key is not simulated")
     data = sections.get("teleport", {}).get("data_dir", DATA_FOLDER)
-    return Configuration(named, sections, str(data))
+    return Configuration(named, sections, str(data), version)

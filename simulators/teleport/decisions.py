@@ -156,8 +156,20 @@ def _ports_opened() -> Sequence[int]:
     return ()
 
 
-def _tunnel_dialled(proxy: str, listening: str) -> str:  # noqa: ARG001  # not to look at it is the decision
-    return proxy
+def _tunnel_dialled(proxy: str, listening: str, apart: str) -> str:  # noqa: ARG001  # not to look at it is the decision
+    return apart or proxy
+
+
+def _joins_another_cluster() -> bool:
+    return False
+
+
+def _gives_up() -> bool:
+    return False
+
+
+def _kubernetes_served(enabled: bool) -> bool:  # as the configuration has it
+    return enabled
 
 
 def _address_announced() -> str:
@@ -410,7 +422,10 @@ class Decisions:
     cluster_meant: Callable[[str, str], bool] = _cluster_meant
     agents_asked: Callable[[Sequence[str], Sequence[str]], Sequence[str]] = _agents_asked
     ports_opened: Callable[[], Sequence[int]] = _ports_opened
-    tunnel_dialled: Callable[[str, str], str] = _tunnel_dialled
+    tunnel_dialled: Callable[[str, str, str], str] = _tunnel_dialled
+    joins_another_cluster: Callable[[], bool] = _joins_another_cluster
+    gives_up: Callable[[], bool] = _gives_up
+    kubernetes_served: Callable[[bool], bool] = _kubernetes_served
     address_announced: Callable[[], str] = _address_announced
     server_expiry: Callable[[float], float] = _server_expiry
     session_roles: Callable[[Sequence[str], Sequence[str]], Sequence[str]] = _session_roles

@@ -25,6 +25,8 @@ def told(error: Exception, address: str, imitation: Imitation) -> str:
     # Python gives up on a name that is none before anybody is asked.
     if isinstance(error, aiohttp.ClientConnectorDNSError | aiohttp.InvalidURL | UnicodeError):
         return imitation.text("proxy-unresolvable", host=host)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return imitation.text("proxy-not-reached-through-another", status=f"{error.status} {error.message}")
     if isinstance(error, aiohttp.ClientConnectorError) and error.errno == errno.ECONNREFUSED:
         return imitation.text("proxy-refuses", address=address)
     return str(error)

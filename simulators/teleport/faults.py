@@ -68,7 +68,7 @@ def _with_a_key(_: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**spec, "signing_key_pair": {"private_key": "a fault", "cert": ""}}
 
 
-def _by_own_port(proxy: str, listening: str) -> str:
+def _by_own_port(proxy: str, listening: str, _: str) -> str:
     return f"{proxy.rpartition(':')[0]}:{listening.rpartition(':')[2]}"
 
 
@@ -135,6 +135,10 @@ FAULTS: Mapping[str, Callable[[Decisions], Decisions]] = MappingProxyType(
         ),
         "agent-opens-a-port": replaced("ports_opened", always((0,))),
         "agent-dials-another-address": replaced("tunnel_dialled", _by_own_port),
+        "agent-dials-the-proxy-whatever-it-says": replaced("tunnel_dialled", lambda proxy, *_: proxy),
+        "agent-joins-another-cluster": replaced("joins_another_cluster", always(True)),
+        "agent-gives-up": replaced("gives_up", always(True)),
+        "kubernetes-served-all-the-same": replaced("kubernetes_served", always(True)),
         "agent-says-where-to-dial-in": replaced("address_announced", always("127.0.0.1:3026")),
         "clusters-end-at-once": replaced("server_expiry", lambda announced: announced),
         "roles-count-without-signing-in": replaced("session_roles", lambda _, of_user_now: of_user_now),

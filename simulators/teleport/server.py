@@ -132,15 +132,20 @@ def ping(
             "has_motd": False,
         },
         "proxy": {
-            "kube": {"enabled": True, "listen_addr": listening},
+            "kube": {"enabled": True, "listen_addr": listening} if configuration.serves_kubernetes else {},
             "ssh": {
                 "listen_addr": listening,
                 "tunnel_listen_addr": listening,
                 "web_listen_addr": listening,
                 "public_addr": addresses[0],
+                **(
+                    {"ssh_tunnel_public_addr": configuration.tunnel_apart}
+                    if configuration.tunnel_apart
+                    else {}
+                ),
             },
             "db": {"postgres_listen_addr": listening, "mysql_listen_addr": listening},
-            "tls_routing_enabled": True,
+            "tls_routing_enabled": not configuration.tunnel_apart,
         },
         "server_version": decisions.version_told(imitation.version),
         "min_client_version": decisions.oldest_client(imitation.major),
@@ -153,8 +158,10 @@ def _check(configuration: Configuration) -> None:
     wanted = {"type": "local", "second_factor": "off"}
     if section.get("authentication", wanted) != wanted:
         raise ConfigurationError(f"auth_service.authentication: only {wanted} is simulated")
-    if section.get("proxy_listener_mode", "multiplex") != "multiplex":
-        raise ConfigurationError("auth_service.proxy_listener_mode: only multiplex is simulated")
+    if section.get("proxy_listener_mode", "multiplex") != "multiplex" and not configuration.tunnel_apart:
+        raise ConfigurationError(
+            "auth_service.proxy_listener_mode: only multiplex is simulated, and a tunnel that is elsewhere"
+        )
     if configuration.auth_address[0] not in LOOPBACK:
         raise ConfigurationError("auth_service.listen_addr: only a loopback address is simulated")
     if section.get("tokens"):

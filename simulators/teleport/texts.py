@@ -201,6 +201,33 @@ TEXTS: Mapping[str, Mapping[int, Text]] = {
             "inferred",
         ),
     },
+    "proxy-not-reached-through-another": {
+        13: Text(
+            'rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing failed to '
+            'do connect handshake, response: \\"HTTP/1.1 {status}\\""',
+            "measured",
+        ),
+        17: Text(
+            '"transport: Error while dialing: failed to do connect handshake, response: \\"HTTP/1.1 {status}\\""',
+            "inferred",
+        ),
+    },
+    "tunnel-refused": {
+        13: Text(
+            'Failed to connect to Proxy Server through tunnel: connection error: desc = "transport: Error while '
+            'dialing failed to dial: dial tcp {address}: connect: connection refused"',
+            "measured",
+        ),
+        17: Text("dial tcp {address}: connect: connection refused", "inferred"),
+    },
+    "identity-of-another-cluster": {
+        13: Text(
+            'Failed to connect to Proxy Server through tunnel: connection error: desc = "transport: Error while '
+            'dialing failed to dial: ssh: handshake failed: ssh: no authorities for hostname: {proxy}"',
+            "measured",
+        ),
+        17: Text("ssh: handshake failed: ssh: no authorities for hostname: {proxy}", "inferred"),
+    },
     "permissions-untested": _both(
         "Failed to test the necessary Kubernetes permissions. The target Kubernetes cluster may be down or have "
         "misconfigured RBAC. This teleport instance will still handle Kubernetes requests towards this "

@@ -75,6 +75,11 @@ class WebApi:
         certificate = tls.getpeercert(binary_form=True) if tls else None
         caller = identity_of(certificate) if certificate else None if tls else self._by_secret(request)
         if tls and tls.context is self._for_kubernetes:
+            if not self._auth.decisions.kubernetes_served(bool(self._ping["proxy"]["kube"])):
+                # As the real one: the connection ends without an answer.
+                if request.transport:
+                    request.transport.close()
+                return web.Response()
             return await self._kubernetes.handle(request, caller)
         try:
             return await self._answer(request, caller)
@@ -130,6 +135,7 @@ class WebApi:
         method = request.path.removeprefix("/simulated/")
         given = await _document(request)
         anonymous: dict[str, Callable[[], Any]] = {
+            "authority": lambda: self._auth.hosts.certificate,
             "challenge": self._auth.joining.challenge,
             "sign-in": lambda: self._signed_in(given, request.remote or ""),
         }
@@ -154,6 +160,7 @@ class WebApi:
             "hello": lambda: {
                 "host_id": auth.accept_host(caller, _text(given, "role")).host_id,
                 "listening": self._ping["proxy"]["ssh"]["tunnel_listen_addr"],
+                "tunnel": self._ping["proxy"]["ssh"].get("ssh_tunnel_public_addr", ""),
             },
             "status": lambda: {
                 "cluster": auth.cluster, "version": auth.imitation.version,

@@ -265,9 +265,45 @@ def test_an_agent_that_starts_anew_serves_a_user_made_anew(world: Callable[..., 
     assert names_called(calls)[-1] == "agent.served_by"
 
 
+@pytest.mark.parametrize(
+    ("port", "disrupt"),
+    [
+        ("teleport_away", lambda scenario: scenario.take_teleport_away()),
+        ("teleport_with_tunnel_at", lambda scenario: scenario.lead_tunnel_to("127.0.0.1:9")),
+        ("teleport_without_kubernetes", lambda scenario: scenario.switch_kubernetes_off()),
+    ],
+)
+@pytest.mark.parametrize("ended", [True, False], ids=["ended", "not ended"])
+def test_a_disruption_lasts_until_it_is_ended_or_the_scenario_is(
+    world: Callable[..., Scenario], port: str, disrupt: Callable[[Scenario], None], *, ended: bool
+) -> None:
+    happened: list[str] = []
+
+    @contextlib.contextmanager
+    def during() -> Iterator[None]:
+        happened.append("begun")
+        yield
+        happened.append("over")
+
+    scenario = world(**{f"disruption__{port}": during()})
+    disrupt(scenario)
+    assert happened == ["begun"]
+    if ended:
+        scenario.end_disruption()
+        assert happened == ["begun", "over"]
+    scenario.until_end.close()
+    assert happened == ["begun", "over"]
+
+
 def test_where_nothing_can_be_disrupted_the_environment_is_to_blame(world: Callable[..., Scenario]) -> None:
     scenario = replace(world(), disruption=None)
-    for disrupt in (scenario.restart_node, scenario.miss_teleport, scenario.lose_data_of_teleport):
+    for disrupt in (
+        scenario.restart_node,
+        scenario.miss_teleport,
+        scenario.lose_data_of_teleport,
+        scenario.take_teleport_away,
+        scenario.switch_kubernetes_off,
+    ):
         with pytest.raises(EnvironmentBroken, match="lab, which offers nothing of the kind"):
             disrupt()
     assert names_called(arranged(scenario)) == []

@@ -199,6 +199,41 @@ class TestEnds:
             agent.ends_until(lambda: None)
 
 
+class TestUnregistered:
+    """An agent that joins again and again, and registers nothing until mended."""
+
+    @pytest.fixture(autouse=True)
+    def not_registered(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.registered: list[str] = []
+        servers = world.kube_servers
+        monkeypatch.setattr(world, "kube_servers", lambda: servers() if self.registered else [])
+
+    def mend(self) -> None:
+        self.registered.append(HOST)
+
+    def test_what_registers_nothing_until_mended(self, agent: Agent, world: World) -> None:
+        world.joins = [join(), join("Instance"), join()]
+        assert agent.unregistered_until(self.mend) == []
+        # The audit log was seen to work.
+        assert world.created != []
+
+    def test_what_joined_once_may_be_about_to_register(self, agent: Agent, world: World) -> None:
+        world.joins = [join(), join("Instance")]
+        with pytest.raises(NotObserved, match="to join once more"):
+            agent.unregistered_until(self.mend)
+
+    def test_a_registration_meanwhile_is_seen(self, agent: Agent, world: World) -> None:
+        world.joins = [join(), join()]
+        self.mend()
+        with pytest.raises(NotObserved, match="no kube_server"):
+            agent.unregistered_until(self.mend)
+
+    def test_one_that_does_not_register_though_mended_shows_nothing(self, agent: Agent, world: World) -> None:
+        world.joins = [join(), join()]
+        with pytest.raises(EnvironmentBroken, match="the control after it failed"):
+            agent.unregistered_until(lambda: None)
+
+
 class TestLogOfAnAgentThatEnded:
     """Its last words can be read, though it does not run."""
 

@@ -31,12 +31,11 @@ def test_pod_security_is_the_real_api_servers(control_plane: Path | None, *, adm
     assert ("pod-security" in seen) is admits
 
 
-def test_containers_are_stopped_and_started_and_nothing_of_a_lab_is() -> None:
+def test_a_node_is_stopped_and_started_where_it_is_a_container() -> None:
     assert kind_provisioning.CAPABILITIES >= CAPABILITIES
     assert {
         "exec",
         "pod-security",
         "restart-node",
         "security-context",
-        "stop-teleport",
     } == kind_provisioning.CAPABILITIES - CAPABILITIES
