@@ -36,12 +36,32 @@ Feature: What fails with the agent
     Then it shows where and as the table of failures says
     And the user is refused until the cause is mended
 
+  @id:failures.agent-newer @failure:agent-newer @needs:newer-agent
+  Scenario: An agent of a newer major than Teleport ends at its start
+    Given a set-up in which the agent is of a newer major than Teleport
+    When the agent is deployed into it
+    Then it shows where and as the table of failures says
+    And the agent ends again and again until the cause is mended
+
+  @id:failures.agent-older @failure:agent-older @needs:older-agent
+  Scenario: An agent of the major before that of Teleport and chart joins all the same
+    Given a set-up in which the agent is of an older major than Teleport and the chart
+    When the agent is deployed into it
+    Then it joins by IAM as the version that its image is
+
   @id:failures.identity-deleted @failure:identity-deleted
   Scenario: An agent whose identity is deleted serves on, and is another host at its next start
     Given an agent that has joined by IAM and serves a signed-in user
     When the agent's state Secret is deleted
     Then the same host goes on serving without a Secret
     And another host serves once its pod was started anew
+
+  @id:failures.account-made-anew @failure:account-made-anew
+  Scenario: An agent whose service account was made anew serves nobody until its pod was made anew, too
+    Given an agent that has joined by IAM and serves a signed-in user
+    When its service account is deleted and made anew
+    Then the user is refused in the words of the table of failures
+    And the same host serves again once its pod was started anew
 
   @id:failures.identity-copied @failure:identity-copied
   Scenario: An agent with the identity of another one is that one's host

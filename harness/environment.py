@@ -38,6 +38,10 @@ class Component:
     detail: str = ""
 
 
+OTHER_AGENT = "other-agent"
+"""Component that is an agent of another major: its kind is the image's name, its version the tag."""
+
+
 @dataclass(frozen=True)
 class SimulatedText:
     """A text that a simulated Teleport shows where the real one would show its own.

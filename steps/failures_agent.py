@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from pytest_bdd import then, when
 
-from harness.causes import agent, course
+from harness.causes import agent, course, pod
+from harness.failures.table import measured_text
 
 if TYPE_CHECKING:
     from harness.environment import Restarted
@@ -51,6 +52,22 @@ def serves_as_another(scenario: Scenario, host: str) -> None:
     assert served_by == joined != host
 
 
+@when("its service account is deleted and made anew", target_fixture="host")
+def make_account_anew(scenario: Scenario) -> str:
+    return agent.make_account_anew(scenario)
+
+
+@then("the user is refused in the words of the table of failures")
+def refused_in_words(scenario: Scenario) -> None:
+    text = measured_text("account-made-anew", "kubectl-raw", scenario.teleport.version)
+    assert text.filled() in agent.told_by_kubectl(scenario, text.filled())
+
+
+@then("the same host serves again once its pod was started anew")
+def serves_again(scenario: Scenario, host: str) -> None:
+    assert agent.served_after_restart(scenario) == host != ""
+
+
 @then("it registers as the other agent's host without a join")
 def registers_as_another(scenario: Scenario) -> None:
     assert agent.registered_as(scenario) == ({agent.copied_from(scenario)}, 0)
@@ -61,6 +78,12 @@ def host_of_its_own(scenario: Scenario, failure: Failure) -> None:
     other = agent.copied_from(scenario)
     course.mend(scenario, failure)
     assert scenario.agent.joined().host_id != other
+
+
+@then("it joins by IAM as the version that its image is")
+def joins_as_older(scenario: Scenario) -> None:
+    joined = scenario.agent.joined()
+    assert (set(joined.methods.values()), joined.version) == ({"iam"}, pod.other_version(scenario))
 
 
 @then("two hosts serve the cluster, each with a Secret of its own")

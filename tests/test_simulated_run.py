@@ -64,6 +64,8 @@ def test_every_scenario_passes_and_nothing_of_the_product_was_tested(tmp_path: P
         "failures.pod-security",
         "failures.web-identity-unreadable",
         "failures.no-volume-group",
+        "failures.agent-newer",
+        "failures.agent-older",
     }
     assert {scenario["reason"]["code"] for scenario in withheld} == {"capability-missing"}
     assert verdicts.count("passed") > 0.75 * len(verdicts)

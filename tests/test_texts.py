@@ -127,6 +127,8 @@ NOT_TELEPORTS = {
     ("role-path-left-out", "agent-log"): "AWS's words, which Teleport quotes",
     ("role-path-left-out", "sts"): "AWS's words",
     ("service-account-token-expired", "kubectl"): "kubectl's words for the API server's 401",
+    ("account-made-anew", "kubectl-raw"): "kubectl's words for the API server's 401",
+    ("agent-newer", "agent-log"): "the words of an agent of another version; the lab has none",
     ("session-of-another", "answer"): "AWS's words, which Teleport quotes",
     ("signature-altered", "answer"): "AWS's words, which Teleport quotes",
     ("sts-of-another-partition", "answer"): "AWS's words, which Teleport quotes",

@@ -49,6 +49,7 @@ class Needed:
         webhook: Of the pod identity webhook; None where the gateway is it.
         gateway: Of the AWS gateway, where the user named one; None where it is built.
         gateway_base: What it is built on; None where the user named one. Needed for the build only.
+        other_agent: Of an agent of another major; None where the user named none.
     """
 
     node: str
@@ -59,6 +60,7 @@ class Needed:
     webhook: str | None
     gateway: str | None
     gateway_base: str | None
+    other_agent: str | None = None
 
     @property
     def by_part(self) -> dict[str, str]:
@@ -67,6 +69,7 @@ class Needed:
             "node": self.node,
             "teleport": self.teleport,
             "agent": self.agent,
+            "other-agent": self.other_agent,
             "aws-cli": self.aws_cli,
             "localstack": self.localstack,
             "webhook": self.webhook,
@@ -106,6 +109,7 @@ def needed(settings: Settings) -> Needed:
         else None,
         webhook=settings.webhook_image,
         gateway=settings.gateway_image,
+        other_agent=settings.other_agent_image,
         gateway_base=images.GATEWAY_BASE if built else None,
     )
 

@@ -169,6 +169,21 @@ def delete_identity(scenario: Scenario) -> str:
     return before
 
 
+def make_account_anew(scenario: Scenario) -> str:
+    """Deletes the service account of an agent that runs, and makes it as it was; the agent's host id."""
+    arn = str(scenario.aws.role()["Arn"])
+    scenario.kubernetes.delete("ServiceAccount", scenario.names.service_account)
+    scenario.kubernetes.create_service_account(arn)
+    return scenario.agent.host_id()
+
+
+def served_after_restart(scenario: Scenario) -> str:
+    """The agent's pod is made anew: the host that answers the signed-in user once it is ready."""
+    scenario.agent.again()
+    scenario.agent.ready()
+    return scenario.agent.served_by()
+
+
 def serves_on(scenario: Scenario) -> tuple[str, bool]:
     """Host that answers the signed-in user, and whether the agent's state Secret is there."""
     served_by = scenario.agent.served_by()

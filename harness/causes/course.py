@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.causes import agent, aws, chart, pod, teleport, token
 from harness.core.errors import ConformanceError
+from harness.environment import OTHER_AGENT
 from harness.failures.table import failure_with_cause, measured_texts
 
 if TYPE_CHECKING:
@@ -85,7 +86,10 @@ def filled(scenario: Scenario, text: Text) -> str:
     names = scenario.names
     # Only where it is asked for: it is a call.
     issuer = scenario.kubernetes.issuer() if "issuer" in text.placeholders else ""
+    other = scenario.description.components.get(OTHER_AGENT)
     words = {
+        "agent_major": other.version.partition(".")[0] if other else "",
+        "major": scenario.teleport.version.partition(".")[0],
         "account": scenario.aws.account_id,
         "cluster": names.cluster,
         "issuer": issuer,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.causes.cause import Cause
 from harness.core.waiting import eventually
+from harness.environment import OTHER_AGENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,9 +76,26 @@ def _own_volume(_: Scenario) -> Mapping[str, str]:
     }
 
 
+def _other_version(scenario: Scenario) -> Mapping[str, str]:
+    """Values with which the agent is of another major; the environment has such an image (`@needs:`)."""
+    image = scenario.description.components[OTHER_AGENT]
+    return {
+        "image": image.kind,
+        "enterpriseImage": image.kind,
+        "teleportVersionOverride": image.version,
+    }
+
+
+def _upgrade_and_restart(scenario: Scenario) -> None:
+    _upgrade(scenario)
+    scenario.agent.again()
+
+
 CAUSES: Mapping[str, Cause] = MappingProxyType(
     {
         "web-identity-unreadable": Cause(_arrange, _upgrade, _own_volume, _users_differ),
+        "agent-newer": Cause(_arrange, _upgrade_and_restart, _other_version),
+        "agent-older": Cause(_arrange, values=_other_version),
         "no-volume-group": Cause(_arrange, values=lambda _: HELD, late=_without_volume_group),
     }
 )
@@ -87,3 +105,8 @@ def volume_groups(scenario: Scenario) -> Sequence[object]:
     """Groups that the agent's pod has for its volumes: one or none."""
     context = scenario.agent.deployed()["spec"].get("securityContext") or {}
     return [context["fsGroup"]] if "fsGroup" in context else []
+
+
+def other_version(scenario: Scenario) -> str:
+    """Version of the agent where it is of another major than Teleport."""
+    return scenario.description.components[OTHER_AGENT].version

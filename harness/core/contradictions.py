@@ -12,7 +12,7 @@ TELEPORT_ACCEPTS = f"a VERSION such as 13.0.0, or {PINNED_ACCEPTS}"
 NODE_ACCEPTS = f"a VERSION such as v1.32.2, or {PINNED_ACCEPTS}"
 
 ONLY_KIND = (
-    *("agent", "aws_backend", "localstack_image", "gateway_image", "webhook_image"),
+    *("agent", "other_agent", "aws_backend", "localstack_image", "gateway_image", "webhook_image"),
     *("licence", "registry_secret", "kind"),
 )
 """What only env kind has a use for."""

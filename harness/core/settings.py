@@ -121,6 +121,7 @@ class Settings:
         teleport: Folder with `teleport`, `tctl` and `tsh`; in the lab.
         teleport_image: Image of the Teleport that serves; with env kind, by the same option.
         agent_image: Image of the agent; None is the one that the chart asks for.
+        other_agent_image: Image of an agent of another major, for the scenarios of such; None leaves them out.
         control_plane: Folder with `etcd`, `kube-apiserver` and `kube-controller-manager`;
             falls back to KUBEBUILDER_ASSETS; in the lab.
         node_image: Image of kind's node; with env kind, by the same option; None is `images.LATEST_NODE`.
@@ -154,6 +155,7 @@ class Settings:
     teleport: Path | None = None
     teleport_image: str | None = None
     agent_image: str | None = None
+    other_agent_image: str | None = None
     control_plane: Path | None = None
     node_image: str | None = None
     aws_backend: AwsBackend = "localstack"
@@ -219,6 +221,9 @@ _KINDS = {
     "agent_image": _Kind(
         "a VERSION such as 13.0.0, or an image with its tag", lambda value: images.agent_image(_text(value))
     ),
+    "other_agent_image": _Kind(
+        "a VERSION such as 13.0.0, or an image with its tag", lambda value: images.agent_image(_text(value))
+    ),
     "control_plane": _PATH,
     "node_image": _Kind(NODE_ACCEPTS, lambda value: images.node_image(_text(value))),
     "aws_backend": _one_of(get_args(AwsBackend)),
@@ -246,7 +251,12 @@ _KINDS = {
     "simulated_teleport": _Kind("13 or 17", _imitated),
 }
 
-_GIVEN_AS = {"teleport_image": "teleport", "node_image": "control_plane", "agent_image": "agent"}
+_GIVEN_AS = {
+    "teleport_image": "teleport",
+    "node_image": "control_plane",
+    "agent_image": "agent",
+    "other_agent_image": "other_agent",
+}
 """What the user calls an attribute, where it is not the attribute's own name."""
 
 _NAMES = tuple(dict.fromkeys(_GIVEN_AS.get(attribute, attribute) for attribute in _KINDS))

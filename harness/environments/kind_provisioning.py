@@ -37,7 +37,8 @@ from harness.adapters.workstation import KUBE_CLUSTER, install_programs
 from harness.core.credentials import RegistrySecret, localstack_token
 from harness.core.errors import UsageError
 from harness.core.images import LOCALSTACK
-from harness.environment import Component, Description
+from harness.core.versions import numbers
+from harness.environment import OTHER_AGENT, Component, Description
 from harness.environments.provisioning import REGION, Provisioning
 from harness.faults import clients as client_faults
 from harness.faults.catalogue import DECISIONS_FOLDER, TAKEN_VARIABLE, VARIABLE, announcement
@@ -173,7 +174,14 @@ class KindProvisioning(Provisioning):
             engine=self.engine,
             image=self.needed.node,
             node_images=[
-                image for image in (self.needed.agent, self.needed.aws_cli, self.needed.webhook) if image
+                image
+                for image in (
+                    self.needed.agent,
+                    self.needed.other_agent,
+                    self.needed.aws_cli,
+                    self.needed.webhook,
+                )
+                if image
             ],
             issuer=self.issuer,
             signing=self.signing,
@@ -293,7 +301,7 @@ class KindProvisioning(Provisioning):
 
         backend = self._settings.aws_backend
         name = "LocalStack" if backend == "localstack" else backend
-        webhook = self.needed.webhook
+        webhook, other = self.needed.webhook, self.needed.other_agent
         return {
             "aws": Component(
                 f"AWS gateway over {name}",
@@ -317,6 +325,7 @@ class KindProvisioning(Provisioning):
                 simulated=False,
             ),
             **({"webhook": pod_identity_webhook.component(webhook, detail(webhook))} if webhook else {}),
+            **({OTHER_AGENT: _other_agent(other, detail(other))} if other else {}),
         }
 
     def _state(self, cluster: KindCluster, server: Server, tools: dict[str, str]) -> state.State:
@@ -325,7 +334,7 @@ class KindProvisioning(Provisioning):
                 name="kind",
                 run=self.run,
                 components=self._components(cluster, server, tools),
-                capabilities=CAPABILITIES,
+                capabilities=CAPABILITIES | other_majors(self.needed.other_agent, server.version),
                 guide_edition=self._settings.guide_edition or edition_for(server.version),
                 additions=(
                     *ADDITIONS,
@@ -340,6 +349,29 @@ class KindProvisioning(Provisioning):
             audit_log=cluster.audit_log,
             identities=run_containers.identities(self.run, self.engine.network_name),
         )
+
+
+def other_majors(other_agent: str | None, version: str) -> frozenset[str]:
+    """What an agent of another major lets an environment show: that it is newer, or older, than Teleport.
+
+    Args:
+        other_agent: Its image, with a tag; None where there is none.
+        version: Of Teleport.
+    """
+    if other_agent is None:
+        return frozenset()
+    try:
+        major, own = (numbers(text)[0] for text in (other_agent.rpartition(":")[2], version))
+    except AssertionError:  # a tag that is no version, such as `latest`
+        return frozenset()
+    if major == own:
+        return frozenset()
+    return frozenset({"newer-agent" if major > own else "older-agent"})
+
+
+def _other_agent(image: str, detail: str) -> Component:
+    name, _, tag = image.rpartition(":")
+    return Component(name, tag, simulated=False, detail=f"the agent where it is of another major: {detail}")
 
 
 def _chart(settings: Settings) -> Path:

@@ -44,6 +44,11 @@ def environment_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--agent", metavar="VERSION|IMAGE", help="kind: the agent, where it is not the chart's own."
         ),
+        click.option(
+            "--other-agent",
+            metavar="VERSION|IMAGE",
+            help="kind: an agent of another major than Teleport (none).",
+        ),
         click.option("--kind", type=path, help="kind: its executable (the one on PATH)."),
         click.option(
             "--aws-backend", metavar="localstack|moto", help="kind: behind the AWS gateway (localstack)."

@@ -32,7 +32,7 @@ PAGE_NAME = "faults.html"
 MADE_OF = (
     *("env", "teleport", "control_plane", "chart", "helm", "kubectl", "guide_edition", "simulated_teleport"),
     *("teleport_image", "node_image", "agent_image", "aws_backend", "localstack_image", "gateway_image"),
-    *("webhook_image", "licence", "registry_secret", "kind"),
+    *("other_agent_image", "webhook_image", "licence", "registry_secret", "kind"),
 )
 """Settings that an environment is made of."""
 

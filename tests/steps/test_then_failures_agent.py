@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pytest_bdd.steps import step_function_context_registry
 
-from harness.causes import agent
+from harness.causes import agent, pod
 from harness.environment import Completed, Joined, Routed
 from harness.failures.table import failure_named
 from harness.scenario import Names
@@ -27,6 +28,10 @@ RELEASE = Names.unique("abc").release
 def routed(*codes: int) -> Routed:
     told = Completed("kubectl", 1, "", "forbidden")
     return Routed(told, tuple({"response_code": code} for code in codes), ())
+
+
+def kubectl(told: str) -> Routed:
+    return Routed(Completed("kubectl", 1, "", told), (), ())
 
 
 def joined(host: str) -> Joined:
@@ -91,6 +96,21 @@ STEPS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
         [OWN],
         [OWN | {"agent__joined": joined(HOST)}],
     ),
+    "the user is refused in the words of the table of failures": (
+        [{"workstation__kubectl": kubectl("error: You must be logged in to the server (Unauthorized)")}],
+        [{"workstation__kubectl": kubectl("")}, {"workstation__kubectl": kubectl("forbidden")}],
+    ),
+    "the same host serves again once its pod was started anew": (
+        [{"host": HOST, "agent__served_by": HOST}],
+        [{"host": HOST, "agent__served_by": OTHER}, {"host": "", "agent__served_by": ""}],
+    ),
+    "it joins by IAM as the version that its image is": (
+        [{"agent__joined": replace(joined(HOST), version="12.0.0-alpha.2")}],
+        [
+            {"agent__joined": joined(HOST)},
+            {"agent__joined": replace(joined(HOST), version="12.0.0-alpha.2", methods={"Kube": "token"})},
+        ],
+    ),
     "two hosts serve the cluster, each with a Secret of its own": (
         [TWO],
         [
@@ -124,6 +144,7 @@ def carry_out(
     given = {name: value for name, value in told.items() if "__" not in name and name != "other"}
     given["scenario"] = world(**{name: value for name, value in told.items() if "__" in name})
     monkeypatch.setattr(agent, "copied_from", lambda _: told.get("other", ""))
+    monkeypatch.setattr(pod, "other_version", lambda _: "12.0.0-alpha.2")
     if "failure" in given:
         given["failure"] = failure_named(given["failure"])
     function(**{name: given[name] for name in inspect.signature(function).parameters})

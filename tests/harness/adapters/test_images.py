@@ -100,12 +100,14 @@ def test_what_was_chosen_is_needed_and_nothing_in_its_place(chart: Path) -> None
             localstack_image="mirror/localstack:1",
             gateway_image="mine/gateway:1",
             webhook_image="mine/webhook:1",
+            other_agent_image="mine/teleport:12.0.0",
         )
     )
     assert needed.gateway_base is None
     # The agent is of the same image as the server.
     assert needed.all == (
-        *("kindest/node:v1.32.2", TELEPORT, clients.AWS_CLI_IMAGE, "mirror/localstack:1"),
+        *("kindest/node:v1.32.2", TELEPORT, "mine/teleport:12.0.0", clients.AWS_CLI_IMAGE),
+        "mirror/localstack:1",
         *("mine/webhook:1", "mine/gateway:1"),
     )
     assert needed.by_part["agent"] == needed.by_part["teleport"] == TELEPORT

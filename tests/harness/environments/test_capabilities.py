@@ -39,3 +39,17 @@ def test_a_node_is_stopped_and_started_where_it_is_a_container() -> None:
         "restart-node",
         "security-context",
     } == kind_provisioning.CAPABILITIES - CAPABILITIES
+
+
+@pytest.mark.parametrize(
+    ("image", "shows"),
+    [
+        (None, set()),
+        ("teleport:12.0.0-alpha.2", {"older-agent"}),
+        ("registry:5000/teleport:14.1.0", {"newer-agent"}),
+        ("teleport:13.4.1", set()),
+        ("teleport:latest", set()),
+    ],
+)
+def test_an_agent_of_another_major_shows_what_it_is(image: str | None, shows: set[str]) -> None:
+    assert kind_provisioning.other_majors(image, "13.0.0-dev") == shows
