@@ -30,3 +30,16 @@ Feature: What fails with Teleport itself
     When the agent is deployed into it
     Then it shows where and as the table of failures says
     And kubectl gets to nobody until the cause is mended
+
+  @id:failures.host-authority-rotated @failure:host-authority-rotated @alone @needs:stop-teleport @needs:rotation
+  Scenario: An agent that runs while the host authority is rotated goes on as the same host
+    Given a set-up in which the host authority of Teleport is rotated
+    When the agent is deployed into it
+    Then it serves a user who signs in afterwards without a restart or another join
+
+  @id:failures.rotation-missed @failure:rotation-missed @alone @needs:stop-teleport @needs:rotation
+  Scenario: An agent that missed the whole rotation of the host authority stays out
+    Given a set-up in which the agent was away while the host authority of Teleport was rotated
+    When the agent is deployed into it
+    Then it shows where and as the table of failures says
+    And the agent stays out until it starts without that identity

@@ -23,6 +23,11 @@ def stays_out(scenario: Scenario) -> None:
     assert teleport.joins_with_old_identity(scenario) == ()
 
 
+@then("it serves a user who signs in afterwards without a restart or another join")
+def serves_on(scenario: Scenario) -> None:
+    assert teleport.served_after_rotation(scenario) == (True, 0, ("Instance", "Kube"))
+
+
 @then("it joins again and again and serves nobody until the cause is mended")
 def joins_in_vain(scenario: Scenario, failure: Failure) -> None:
     assert len(scenario.agent.unregistered_until(lambda: course.mend(scenario, failure))) == 0
@@ -30,5 +35,5 @@ def joins_in_vain(scenario: Scenario, failure: Failure) -> None:
 
 @then("kubectl gets to nobody until the cause is mended")
 def gets_to_nobody(scenario: Scenario, failure: Failure) -> None:
-    requests, pods = agent.refused_before_mended(scenario, lambda: course.mend(scenario, failure))
-    assert (requests, len(pods)) == (0, 1)
+    status, pods = agent.refused_before_mended(scenario, lambda: course.mend(scenario, failure), routed=False)
+    assert (status, len(pods)) == (0, 1)

@@ -91,9 +91,15 @@ def start_without_identity(scenario: Scenario) -> None:
     scenario.agent.again()
 
 
-def copy_identity(scenario: Scenario) -> None:
-    """Another agent has joined; its state Secret is copied to where this one will look for its own."""
-    _arrange(scenario)
+def copy_identity(scenario: Scenario, *, arranged: bool = False) -> None:
+    """Another agent has joined; its state Secret is copied to where this one will look for its own.
+
+    Args:
+        scenario: The scenario.
+        arranged: Whether this one has its service account and token already.
+    """
+    if not arranged:
+        _arrange(scenario)
     other = scenario.beside(scenario.names.beside())
     other.make_joined_agent()
     held = other.kubernetes.secret(f"{other.names.release}-0-state") or {"data": {}}
@@ -147,9 +153,17 @@ def told_by_kubectl(scenario: Scenario, words: str) -> str:
     )
 
 
-def refused_before_mended(scenario: Scenario, mend: Callable[[], None]) -> tuple[int, tuple[str, ...]]:
-    """A call that Teleport routes, before and after mending: its status before, and the pods shown afterwards."""
-    status, _ = _asked(scenario, routed=True)
+def refused_before_mended(
+    scenario: Scenario, mend: Callable[[], None], *, routed: bool = True
+) -> tuple[int, tuple[str, ...]]:
+    """A call before and after mending: its status on Teleport's audit log before, and the pods shown afterwards.
+
+    Args:
+        scenario: The scenario.
+        mend: Takes away what keeps the user from the cluster.
+        routed: Whether Teleport must route the call before; otherwise the status is 0 where it did not.
+    """
+    status, _ = _asked(scenario, routed=routed)
     mend()
     return status, tuple(scenario.workstation.pods_shown())
 

@@ -62,6 +62,7 @@ CAPABILITIES = frozenset(
         "pod-security",
         "restart-node",
         "role-denial",
+        "rotation",
         "security-context",
         "stop-teleport",
         "teleport-audit-log",

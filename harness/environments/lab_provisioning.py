@@ -73,6 +73,8 @@ def capabilities(given: Given) -> frozenset[str]:
     """
     understood = given.teleport is None or given.control_plane is not None
     real = {"pod-security"} if given.control_plane is not None else set()
+    # A simulated Teleport has the same authorities for good.
+    real |= {"rotation"} if given.teleport is not None else set()
     return CAPABILITIES | real | ({"exec"} if understood else set())
 
 

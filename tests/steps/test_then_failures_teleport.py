@@ -35,6 +35,13 @@ def routed(*codes: int) -> Routed:
 
 
 BACK = {"agent__deployed": pod(), "agent__joined": joined("iam"), "agent__pod": pod()}
+JOINS = [JOIN | {"host_id": "host-1", "role": role} for role in ("Kube", "Instance")]
+ROTATED = {
+    "agent__served_by": "host-1",
+    "agent__host_id": "host-1",
+    "agent__pod": pod(),
+    "teleport__audit": JOINS,
+}
 OFF = {
     "failure": "proxy-without-kubernetes",
     "workstation__kubectl": routed(),
@@ -58,6 +65,14 @@ STEPS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     "it joins again and again and serves nobody until the cause is mended": (
         [{"failure": "tunnel-unreachable", "agent__unregistered_until": []}],
         [{"failure": "tunnel-unreachable", "agent__unregistered_until": ["host-1"]}],
+    ),
+    "it serves a user who signs in afterwards without a restart or another join": (
+        [ROTATED],
+        [
+            ROTATED | {"agent__served_by": "host-2"},
+            ROTATED | {"agent__pod": pod(restarts=1)},
+            ROTATED | {"teleport__audit": [*JOINS, JOINS[0]]},
+        ],
     ),
     "kubectl gets to nobody until the cause is mended": (
         [OFF],
@@ -110,4 +125,4 @@ def test_every_then_step_is_here() -> None:
 
 
 def test_every_cause_is_made_and_mended_by_what_the_table_says() -> None:
-    assert {failure_named(name).besides for name in teleport.CAUSES} == {"nothing", "restart"}
+    assert {failure_named(name).besides for name in teleport.CAUSES} == {"nothing", "restart", "sign-in"}

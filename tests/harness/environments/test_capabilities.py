@@ -21,7 +21,7 @@ def test_commands_run_where_what_is_before_the_kubelet_speaks_spdy_or_websockets
     teleport: Path | None, control_plane: Path | None, *, runs_commands: bool
 ) -> None:
     seen = capabilities(Given(teleport=teleport, control_plane=control_plane, chart=None))
-    assert seen - CAPABILITIES - {"pod-security"} == ({"exec"} if runs_commands else set())
+    assert seen - CAPABILITIES - {"pod-security", "rotation"} == ({"exec"} if runs_commands else set())
     assert seen >= CAPABILITIES
 
 
@@ -31,12 +31,19 @@ def test_pod_security_is_the_real_api_servers(control_plane: Path | None, *, adm
     assert ("pod-security" in seen) is admits
 
 
+@pytest.mark.parametrize(("teleport", "rotates"), [(None, False), (REAL, True)])
+def test_only_a_real_teleport_has_its_authorities_rotated(teleport: Path | None, *, rotates: bool) -> None:
+    seen = capabilities(Given(teleport=teleport, control_plane=REAL, chart=None))
+    assert ("rotation" in seen) is rotates
+
+
 def test_a_node_is_stopped_and_started_where_it_is_a_container() -> None:
     assert kind_provisioning.CAPABILITIES >= CAPABILITIES
     assert {
         "exec",
         "pod-security",
         "restart-node",
+        "rotation",
         "security-context",
     } == kind_provisioning.CAPABILITIES - CAPABILITIES
 
