@@ -24,12 +24,28 @@ LAUNCHER_ARGUMENTS = (
     "--program=aws=awscli.__main__",
     "--import=awscli.clidriver",
     "--import=awscli.handlers",
+    "--program=helm=harness.adapters.helm_command",
+    "--import=click",
+    "--import=logging",
+    "--import=ctypes",
 )
-"""For a launcher of the AWS CLI, which saves half a second of imports at each call.
+"""For a launcher of the AWS CLI, which saves half a second of imports at each call, and of the Helm command.
 
-Helm's library cannot be had so: a process that has loaded it cannot be forked, and one that was forked before
-would not see its own environment, since Go looks at that of the process's start.
+Helm's library itself is loaded in the fork: a process that has loaded it cannot be forked. Go looks at the
+environment of the process's start, which is the launcher's; so what reaches a chart repository by the proxy is
+started from nothing.
 """
+
+_FORKED_HELM = """\
+case "$1" in
+install | upgrade)
+  for argument; do
+    case "$argument" in *.tgz) exec {forked} "$@" ;; esac
+  done ;;
+uninstall) exec {forked} "$@" ;;
+esac
+"""
+"""Calls that speak to Kubernetes alone, by the kubeconfig that they name."""
 
 AWS_CLI_IMAGE = "public.ecr.aws/aws-cli/aws-cli:latest"
 """Image of the pod that shows a service account's AWS identity; in the lab a name for the local `aws`."""
@@ -44,12 +60,12 @@ def programs(launcher: Launcher | None) -> dict[str, str]:
     """The AWS CLI and the Helm command that the suite brings, as programs of a folder.
 
     Args:
-        launcher: One with `LAUNCHER_ARGUMENTS`, to fork for the AWS CLI; None starts it from nothing.
+        launcher: One with `LAUNCHER_ARGUMENTS`, to fork for both; None starts them from nothing.
 
     Returns:
         `aws` and `helm`: text of a shell script.
     """
-    helm = shlex.join([sys.executable, "-I", str(HELM_COMMAND)])
+    helm = f"exec {shlex.join([sys.executable, '-I', str(HELM_COMMAND)])}"
     aws = f"exec {shlex.quote(str(Path(sys.executable).parent / 'aws'))}"
     if launcher is not None:
         package = importlib.util.find_spec("awscli")
@@ -57,7 +73,8 @@ def programs(launcher: Launcher | None) -> dict[str, str]:
         # The AWS CLI sets this when it is imported, which was in the launcher.
         data = shlex.quote(":".join(f"{folder}/data" for folder in folders))
         aws = f"export AWS_DATA_PATH={data}\nexec {shlex.join(launcher.command('aws'))}"
-    return {"aws": f'#!/bin/sh\n{aws} "$@"\n', "helm": f'#!/bin/sh\nexec {helm} "$@"\n'}
+        helm = _FORKED_HELM.format(forked=shlex.join(launcher.command("helm"))) + helm
+    return {"aws": f'#!/bin/sh\n{aws} "$@"\n', "helm": f'#!/bin/sh\n{helm} "$@"\n'}
 
 
 def versions(programs: Path, *, env: Mapping[str, str], cwd: Path) -> dict[str, str]:
