@@ -7,6 +7,7 @@ the results (CONFORMANCE_RESULTS). Runs that collect no feature file are left al
 
 from __future__ import annotations
 
+import gc
 import os
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -141,6 +142,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept: list[pytest.Item] = [collected[scenario] for scenario in plan.scenarios]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
+    # What was imported and collected stays to the end: a scenario's readings should not have it looked through.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 class FeatureFile(pytest.File):

@@ -47,6 +47,9 @@ IMPORTED = (
 """What the programs import; whatever they want besides costs each of them anew."""
 
 
+COLLECTED_AFTER = (20_000, 20, 20)
+"""Thresholds of the garbage collector, for the launcher and its forks."""
+
 ABOUT = "launcher of the conformance suite: everything that it starts is simulated"
 """Told by --version and by the first line of the log."""
 
@@ -91,6 +94,8 @@ def main() -> int:
     # What is there already is never collected, so that no fork copies its pages.
     gc.collect()
     gc.freeze()
+    # Most forks end before there is anything to collect.
+    gc.set_threshold(*COLLECTED_AFTER)
     launcher.run()
     return 0
 
