@@ -55,7 +55,7 @@ def main() -> None:
     "--profile", multiple=True, metavar="guide|robustness|upgrade", default=None, help="Only this profile."
 )
 @click.option("--report-dir", type=path, help="Where the report goes (conformance-report/).")
-@click.option("--workers", help="Scenarios at a time (2; 4 where all is simulated).")
+@click.option("--workers", help="Scenarios at a time (2; 6 where all is simulated).")
 @click.option("--reuse", metavar="NAME", help="Run in a standing environment, see `up`.")
 @click.option("--keep", metavar="never|on-failure|always", help="Leave the environment standing (never).")
 @click.option(

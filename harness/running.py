@@ -58,8 +58,8 @@ if TYPE_CHECKING:
 CLONE = Path(__file__).resolve().parents[1]
 JUNIT_NAME = "junit.xml"
 SIMULATED_WORKERS = 6
-"""Scenarios at a time where nothing real runs and the user chose no number; the skeleton's sixteen take 22 s with
-four, 32 s with two, on two cores."""
+"""Scenarios at a time where nothing real runs and the user chose no number: with six, two cores are busy nine tenths of
+the time."""
 
 _INTERRUPTED = 2
 """What pytest ends with when its workers are stopped at the first failure."""
