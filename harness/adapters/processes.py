@@ -95,7 +95,7 @@ def run(
     except subprocess.TimeoutExpired:
         _kill_group(process.pid)
         stdout, stderr = _printed_until_killed(process)
-        _record(argv, shown_as, -signal.SIGKILL, (stdout, stderr), started=started, cwd=cwd)
+        record(argv, shown_as, -signal.SIGKILL, (stdout, stderr), started=started, cwd=cwd)
         last = (stderr or stdout).strip().splitlines()
         raise EnvironmentBroken(
             expected=f"`{title}` to end within {within:g} s",
@@ -106,7 +106,7 @@ def run(
         _kill_group(process.pid)
         process.wait()
         raise
-    _record(argv, shown_as, process.returncode, (stdout, stderr), started=started, cwd=cwd)
+    record(argv, shown_as, process.returncode, (stdout, stderr), started=started, cwd=cwd)
     return Completed(script=title, exit_code=process.returncode, stdout=stdout, stderr=stderr)
 
 
@@ -177,7 +177,7 @@ def checked(completed: Completed, *, expected: str) -> Completed:
     return completed
 
 
-def _record(
+def record(
     argv: Sequence[str],
     shown_as: str | None,
     exit_code: int,
@@ -186,6 +186,16 @@ def _record(
     started: float,
     cwd: Path,
 ) -> None:
+    """Records a program that ended, for whoever starts one in another way.
+
+    Args:
+        argv: Program and arguments.
+        shown_as: What to show in place of the arguments.
+        exit_code: What it ended with.
+        output: What it wrote to standard output and standard error.
+        started: When it was started, on the monotonic clock.
+        cwd: Where it ran.
+    """
     recording.record_command(
         list(argv) if shown_as is None else [argv[0], shown_as],
         exit_code=exit_code,

@@ -19,6 +19,7 @@ from harness.adapters.control_plane import (
     kubeconfig,
     running_version,
 )
+from harness.adapters.launched import Launched
 from harness.adapters.simulators import CLIENT, CLONE, START_SECONDS, Launcher, start_program
 from harness.core.errors import EnvironmentBroken
 from harness.core.files import write_secret
@@ -105,6 +106,7 @@ def teleport_programs(folder: Path, launcher: Launcher, major: str, told: Mappin
             f'#!/bin/sh\nexport {chosen}\nexec {shlex.join(launcher.command("teleport", name))} "$@"\n'
         )
         program.chmod(0o755)
+    Launched(str(launcher.socket), "teleport", variables).write(folder)
     return folder
 
 

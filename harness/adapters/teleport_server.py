@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from harness.adapters import daemons, direct, processes
+from harness.adapters.launched import Launched
 from harness.core.errors import EnvironmentBroken, MissingComponents
 
 if TYPE_CHECKING:
@@ -185,11 +186,14 @@ class Administrator:
         self._programs = programs
         self._configuration = server_configuration
         self._env = env
+        # A simulated one is asked for without a process of ours in between.
+        launched = Launched.beside(programs)
+        self._start = launched.run if launched else processes.run
 
     def run(self, *arguments: str, stdin: str | None = None) -> Completed:
         """Runs one `tctl` command; `stdin` is where resources go, never argv."""
         argv = [str(self._programs / "tctl"), "-c", str(self._configuration), *arguments]
-        return processes.run(argv, env=self._env, cwd=self._configuration.parent, within=60, stdin=stdin)
+        return self._start(argv, env=self._env, cwd=self._configuration.parent, within=60, stdin=stdin)
 
     def must(self, *arguments: str, stdin: str | None = None) -> str:
         """Runs one `tctl` command that has to succeed; returns its standard output.
