@@ -62,7 +62,6 @@ CAPABILITIES = frozenset(
         "pod-security",
         "restart-node",
         "role-denial",
-        "rotation",
         "security-context",
         "stop-teleport",
         "teleport-audit-log",

@@ -127,15 +127,26 @@ class Lab:
             secret=self._secret,
             kubeconfig=made.path("kubeconfig"),
         )
+        # Printed names, and those made of them for a second deployment, are used again.
+        lasting = made.lasts or alone
         with contextlib.ExitStack() as undoing:
             if alone:
                 undoing.enter_context(_turn(made.folder / TURN))
 
             def beside(others: Names) -> Scenario:
-                return self._scenario(scenario_id, others, home, env, beside=beside, undoing=undoing)
+                return self._scenario(
+                    scenario_id, others, home, env, beside=beside, undoing=undoing, lasting=lasting
+                )
 
             yield self._scenario(
-                scenario_id, names, home, env, beside=beside, undoing=undoing, clear_first=alone
+                scenario_id,
+                names,
+                home,
+                env,
+                beside=beside,
+                undoing=undoing,
+                lasting=lasting,
+                clear_first=alone,
             )
 
     def _scenario(  # what one open has in common for all names that it gives out
@@ -147,6 +158,7 @@ class Lab:
         *,
         beside: Beside,
         undoing: contextlib.ExitStack,
+        lasting: bool,
         clear_first: bool = False,
     ) -> Scenario:
         """Ports bound to names, in a home; `undoing` is told how to remove what is made through them."""
@@ -168,7 +180,7 @@ class Lab:
             ca_file=made.path("ca"),
             tsh=made.path("teleport") / "tsh",
             workstation=env,
-            lasting=made.lasts or clear_first,
+            lasting=lasting,
         )
         account = Account(
             names=names,
@@ -177,7 +189,7 @@ class Lab:
             issuer=made.issuer,
             clients=self._aws,
             gateway=self._gateway,
-            lasting=made.lasts or clear_first,
+            lasting=lasting,
         )
         workstation = Workstation(
             names=names,

@@ -43,7 +43,6 @@ def test_a_node_is_stopped_and_started_where_it_is_a_container() -> None:
         "exec",
         "pod-security",
         "restart-node",
-        "rotation",
         "security-context",
     } == kind_provisioning.CAPABILITIES - CAPABILITIES
 

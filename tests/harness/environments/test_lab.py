@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock, call
 
@@ -118,6 +119,18 @@ def test_what_is_made_under_other_names_is_undone_too(here: lab.Lab, asked: Mock
         # One home for all of them.
         assert asked.client_environment.call_count == 1
     assert doings(asked) == UNDONE * 3
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_names_that_are_used_again_last_in_an_environment_that_ends(
+    here: lab.Lab, asked: Mock, alone: bool
+) -> None:
+    here._state = replace(here._state, lasts=False)
+    with here.open("s", alone=alone) as scenario:
+        # Of printed names, the second deployment's are no more its own than the first's.
+        scenario.beside(scenario.names.beside())
+    for port in (asked.Account, asked.Teleport):
+        assert [made.kwargs["lasting"] for made in port.call_args_list] == [alone, alone]
 
 
 @pytest.mark.parametrize("alone", [True, False])
