@@ -91,15 +91,14 @@ def start_without_identity(scenario: Scenario) -> None:
     scenario.agent.again()
 
 
-def copy_identity(scenario: Scenario, *, arranged: bool = False) -> None:
-    """Another agent has joined; its state Secret is copied to where this one will look for its own.
+def copy_identity(scenario: Scenario) -> None:
+    """Another agent has joined; its state Secret is copied to where this one will look for its own."""
+    _arrange(scenario)
+    copy_state(scenario)
 
-    Args:
-        scenario: The scenario.
-        arranged: Whether this one has its service account and token already.
-    """
-    if not arranged:
-        _arrange(scenario)
+
+def copy_state(scenario: Scenario) -> Scenario:
+    """The same where this one has its service account and token already; gives the other agent's deployment."""
     other = scenario.beside(scenario.names.beside())
     other.make_joined_agent()
     held = other.kubernetes.secret(f"{other.names.release}-0-state") or {"data": {}}
@@ -107,6 +106,7 @@ def copy_identity(scenario: Scenario, *, arranged: bool = False) -> None:
     data = {key: value.decode() for key, value in held["data"].items()}
     manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}
     scenario.kubernetes.apply(manifest)
+    return other
 
 
 CAUSES: Mapping[str, Cause] = MappingProxyType(

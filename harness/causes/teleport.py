@@ -67,20 +67,18 @@ def _rotated_while_running(scenario: Scenario) -> None:
     scenario.agent.joined()
     for phase in PHASES:
         _rotate(scenario, phase)
-        eventually(
-            lambda: _phase_followed(scenario),
-            phase.__eq__,
-            expected=f"the agent to note phase {phase} of the rotation in its state Secret",
-            within=FOLLOWED_SECONDS,
-        )
+        _wait_followed(scenario, phase)
 
 
 def _rotated_while_away(scenario: Scenario) -> None:
     """Another agent's identity is copied, which is what an agent has that was stopped before the rotation."""
     _own_teleport(scenario)
-    agent.copy_identity(scenario, arranged=True)
+    other = agent.copy_state(scenario)
     for phase in PHASES:
         _rotate(scenario, phase)
+        # The other agent is not away. A phase that is begun before Teleport's own services noted the one before it
+        # is never followed (12.0.0-alpha.2: "Failed to sync rotation state").
+        _wait_followed(other, phase)
 
 
 def _rotate(scenario: Scenario, phase: str) -> None:
@@ -99,6 +97,15 @@ def _rotate(scenario: Scenario, phase: str) -> None:
             expected=f"Teleport to be started again in phase {phase}",
             within=FOLLOWED_SECONDS,
         )
+
+
+def _wait_followed(scenario: Scenario, phase: str) -> None:
+    eventually(
+        lambda: _phase_followed(scenario),
+        phase.__eq__,
+        expected=f"the agent to note phase {phase} of the rotation in its state Secret",
+        within=FOLLOWED_SECONDS,
+    )
 
 
 def _phase_followed(scenario: Scenario) -> str:
