@@ -34,20 +34,6 @@ class LabDisruption(TeleportDisruption):
         self._ca_file = ca_file
         self._ledger = ledger
 
-    def must_be_over(self) -> None:
-        """Checks that no disruption was left behind by a process that was killed in the middle of it.
-
-        Raises:
-            EnvironmentBroken: One was.
-        """
-        if left := self.left():
-            raise EnvironmentBroken(
-                expected="an environment as it was made",
-                seen="; ".join(left),
-                remedy="a run was killed in the middle of a disruption: end this environment (./conformance down) "
-                "and make a new one",
-            )
-
     @contextlib.contextmanager
     def _stopped(self) -> Iterator[None]:
         """Stops the process for a block, whatever becomes of it; starts it as it was and waits for it."""

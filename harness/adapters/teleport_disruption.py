@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from harness.adapters import daemons
+from harness.core.errors import EnvironmentBroken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +41,20 @@ class TeleportDisruption:
             self._kept_configuration: "Teleport runs with another configuration; its own is {}",
         }
         return [words.format(path) for path, words in found.items() if path.exists()]
+
+    def must_be_over(self) -> None:
+        """Checks that no disruption was left behind by a process that was killed in the middle of it.
+
+        Raises:
+            EnvironmentBroken: One was.
+        """
+        if left := self.left():
+            raise EnvironmentBroken(
+                expected="an environment as it was made",
+                seen="; ".join(left),
+                remedy="a run was killed in the middle of a disruption: end this environment (./conformance down) "
+                "and make a new one",
+            )
 
     @contextlib.contextmanager
     def teleport_away(self) -> Iterator[None]:
